@@ -1,0 +1,44 @@
+"""Clear errors for bad numbers: every scalar argument of the library is checked here."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+
+
+def in_range(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raise unless `value` is a finite real scalar with low <= value <= high.
+
+    `open_low` and `open_high` exclude the end. Tracers pass unchecked: their value is known only
+    at run time, and jitting over a hyperparameter must keep working.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    allowed = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be a real number in {allowed}, got {value!r} of type "
+            f"{type(value).__name__}"
+        ) from None
+    above = number > low if open_low else number >= low
+    below = number < high if open_high else number <= high
+    if not (math.isfinite(number) and above and below):
+        raise ValueError(f"{name} must be a finite number in {allowed}, got {value!r}")
+
+
+def one_of(name: str, value: Any, allowed: Iterable[str], *, or_else: str = "") -> None:
+    """Raise unless `value` is among the `allowed` words."""
+    if value not in (allowed := tuple(allowed)):
+        words = ", ".join(map(repr, allowed)) + (or_else and f" or {or_else}")
+        raise ValueError(f"{name} must be one of {words}, got {value!r}")

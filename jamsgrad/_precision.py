@@ -1,0 +1,145 @@
+"""How the moments are kept: their dtypes, and how a moment is rounded when it is stored.
+
+An exponential average changes by less than half a bfloat16 ulp per step when b is near 1, so
+rounding to nearest stalls it; stochastic rounding keeps it unbiased. A running maximum has no small
+increments: rounding it up costs at most one ulp, once, and never ratchets.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+_STORABLE = ("float32", "float64", "bfloat16")
+
+
+class MomentDtypes(NamedTuple):
+    """The dtype in which each moment of AMSGrad is stored.
+
+    A bfloat16 moment takes 2 bytes per parameter instead of 4. The averages m and v are then stored
+    with stochastic rounding and the maximum vhat is rounded up, so that none of them stalls.
+
+    Attributes:
+      m: dtype of the first moment: "float32", "float64", "bfloat16", or None for the parameter's
+        own dtype, float32 at least. Complex parameters keep m complex whatever is asked for.
+      v: dtype of the second moment, likewise.
+      vhat: dtype of the running maximum of v, likewise.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import jamsgrad
+      >>> eight_bytes = jamsgrad.MomentDtypes(m="bfloat16", v="float32", vhat="bfloat16")
+      >>> state = jamsgrad.scale_by_amsgrad(moment_dtype=eight_bytes).init(jnp.zeros(3))
+      >>> state.m.dtype.name, state.v.dtype.name, state.vhat.dtype.name
+      ('bfloat16', 'float32', 'bfloat16')
+    """
+
+    m: str | None = None
+    v: str | None = None
+    vhat: str | None = None
+
+
+def moment_dtypes(moment_dtype: Any) -> MomentDtypes:
+    """The `MomentDtypes` meant by None, by one dtype for all three, or by a `MomentDtypes`."""
+    if not isinstance(moment_dtype, MomentDtypes):
+        moment_dtype = MomentDtypes(moment_dtype, moment_dtype, moment_dtype)
+    return MomentDtypes(*map(_storable, MomentDtypes._fields, moment_dtype))
+
+
+def _storable(moment: str, dtype: Any) -> str | None:
+    if dtype is None:
+        return None
+    try:
+        name = jnp.dtype(dtype).name
+    except TypeError:
+        name = None
+    if name not in _STORABLE:
+        raise ValueError(
+            f"moment_dtype of {moment} must be None or one of {', '.join(map(repr, _STORABLE))}, "
+            f"got {dtype!r}: float16 overflows at a gradient of 256, 8-bit codes lose small v"
+        )
+    if name == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ValueError(f"moment_dtype of {moment} is 'float64', which needs jax_enable_x64")
+    return name
+
+
+def zeros_like(p: jax.Array, stored: str | None) -> jax.Array:
+    """A moment of zeros for the parameter `p`, in its sharding.
+
+    `where` and not `jnp.zeros_like`: under jit only a result that depends on `p` is sharded as `p`.
+    """
+    if stored is None or jnp.iscomplexobj(p):
+        stored = _like(p.dtype, widest(p))
+    return jnp.where(False, p, 0).astype(stored)
+
+
+def widest(*arrays: jax.Array) -> jnp.dtype:
+    """The real dtype, float32 at least, that holds the numbers of all `arrays`."""
+    double = any(jnp.finfo(x.dtype).bits == 64 for x in arrays)
+    return jnp.dtype("float64" if double else "float32")
+
+
+def widen(x: Any, dtype: jnp.dtype) -> jax.Array:
+    """`x` in the real `dtype`, or in the complex dtype made of two such numbers."""
+    x = jnp.asarray(x)
+    return x.astype(_like(x.dtype, dtype))
+
+
+def _like(dtype: jnp.dtype, real: jnp.dtype) -> jnp.dtype:
+    """`real`, made complex if `dtype` is."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.dtype("complex128" if real == "float64" else "complex64")
+    return real
+
+
+def store_average(x: jax.Array, dtype: Any, count: jax.Array, dither: int) -> jax.Array:
+    """Round an average to `dtype`, stochastically to bfloat16: E[stored] = x.
+
+    The dither depends on the step, on the number `dither` and on the element's index only: no key
+    is carried, a resumed run repeats the same bits, and so does a sharded one. Under `vmap` all
+    replicas of one state share their dither.
+    """
+    if dtype != jnp.bfloat16:
+        return x.astype(dtype)
+    return _truncate(x, _random_bits(count, dither, x.shape) & 0xFFFF)
+
+
+def store_max(x: jax.Array, dtype: Any) -> jax.Array:
+    """Round a maximum x >= 0 up to `dtype`: stored >= x, and a stored value stores as itself."""
+    narrow = jnp.dtype("float32") if dtype == jnp.bfloat16 else dtype
+    if jnp.finfo(narrow).bits < jnp.finfo(x.dtype).bits:
+        nearest = x.astype(narrow)
+        up = jnp.nextafter(nearest, jnp.full_like(nearest, jnp.inf))
+        x = jnp.where(nearest.astype(x.dtype) < x, up, nearest)
+    if dtype != jnp.bfloat16:
+        return x.astype(dtype)
+    return _truncate(x, jnp.uint32(0xFFFF))
+
+
+def _truncate(x: jax.Array, addend: jax.Array) -> jax.Array:
+    """Add to the 16 bits that bfloat16 lacks, then drop them.
+
+    In integers, because XLA may keep excess precision across bare casts (jax issues 6283, 23007).
+    """
+    bits = lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32) + addend
+    kept = lax.bitcast_convert_type(bits & jnp.uint32(0xFFFF0000), jnp.float32)
+    return kept.astype(jnp.bfloat16)
+
+
+def _random_bits(count: jax.Array, dither: int, shape: tuple[int, ...]) -> jax.Array:
+    """32 hashed bits per element: an integer mixing hash is 13 times faster than a key here."""
+    index = jnp.zeros(shape, jnp.uint32)
+    for axis in range(len(shape)):  # no reshape: it would break the sharding of the elements
+        stride = jnp.uint32(math.prod(shape[axis + 1 :]) & 0xFFFFFFFF)
+        index += lax.broadcasted_iota(jnp.uint32, shape, axis) * stride
+    seed = _hash32(_hash32(count.astype(jnp.uint32)) + jnp.uint32(dither))
+    return _hash32(index * jnp.uint32(0x9E3779B9) + seed)
+
+
+def _hash32(x: jax.Array) -> jax.Array:
+    """lowbias32 of Chris Wellons' hash-prospector (2018)."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)

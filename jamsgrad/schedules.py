@@ -1,0 +1,70 @@
+"""Schedules of the AMSGrad paper that optax does not have.
+
+The paper's b1_t = b1 lambda^(t-1) is `optax.exponential_decay(b1, 1, lambda)`, and the tutorial's
+b1_t = b1^t is `optax.exponential_decay(b1, 1, b1)`.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jamsgrad import _check
+
+
+def inverse_time(b1: jax.typing.ArrayLike) -> optax.Schedule:
+    r"""b1_t = b1 / t.
+
+    .. math:: \beta_{1,t} = \beta_1 / t, \quad t = 1, 2, \dots
+
+    Args:
+      b1: the value at the first step, in [0, 1).
+
+    Returns:
+      A schedule: from the count of steps taken (0 at the first step) to b1 / (count + 1).
+
+    Raises:
+      ValueError: if a concrete b1 is outside [0, 1).
+
+    Example:
+      >>> from jamsgrad import schedules
+      >>> b1 = schedules.inverse_time(0.9)
+      >>> print(b1(0), b1(2))
+      0.9 0.3
+
+    References:
+      Reddi, Kale and Kumar, ICLR 2018, Corollary 1 and the remark after Theorem 4.
+    """
+    _check.in_range("b1", b1, 0, 1, open_high=True)
+    return lambda count: b1 / _t(count, b1)
+
+
+def inverse_sqrt(alpha: jax.typing.ArrayLike) -> optax.Schedule:
+    r"""alpha_t = alpha / sqrt(t).
+
+    .. math:: \alpha_t = \alpha / \sqrt{t}, \quad t = 1, 2, \dots
+
+    Args:
+      alpha: the learning rate of the first step, at least 0.
+
+    Returns:
+      A schedule: from the count of steps taken (0 at the first step) to alpha / sqrt(count + 1).
+
+    Raises:
+      ValueError: if a concrete alpha is negative or not finite.
+
+    Example:
+      >>> from jamsgrad import schedules
+      >>> alpha = schedules.inverse_sqrt(0.5)
+      >>> print(alpha(0), alpha(3))
+      0.5 0.25
+
+    References:
+      Reddi, Kale and Kumar, ICLR 2018, Theorem 4.
+    """
+    _check.in_range("alpha", alpha, 0)
+    return lambda count: alpha / jnp.sqrt(_t(count, alpha))
+
+
+def _t(count: jax.typing.ArrayLike, like: jax.typing.ArrayLike) -> jax.Array:
+    """The paper's step number, counted from 1, in the precision of `like`."""
+    return jnp.asarray(count, jnp.result_type(like, float)) + 1
