@@ -1,9 +1,9 @@
 """AMSGrad as Reddi, Kale and Kumar wrote it (ICLR 2018, Algorithm 2): the algorithm, nothing else.
 
-    m_t    = b1_t m_{t-1} + (1 - b1_t) g_t
-    v_t    = b2_t v_{t-1} + (1 - b2_t) |g_t|^2
-    vhat_t = max(vhat_{t-1}, v_t)
-    u_t    = m_t / (sqrt(vhat_t) + eps)
+m_t    = b1_t m_{t-1} + (1 - b1_t) g_t
+v_t    = b2_t v_{t-1} + (1 - b2_t) |g_t|^2
+vhat_t = max(vhat_{t-1}, v_t)
+u_t    = m_t / (sqrt(vhat_t) + eps)
 """
 
 from functools import partial
@@ -71,9 +71,17 @@ class ScaleByAmsgradState(NamedTuple):
       vhat: the largest v (v / c2 with "before_max") so far, likewise.
       m_weight: c1, the sum of the weights in m, scalar.
       v_weight: c2, the sum of the weights in v, scalar.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import optax
+      >>> import jamsgrad
+      >>> state = jamsgrad.amsgrad(0.1).init(jnp.ones(2))
+      >>> optax.tree_utils.tree_get(state, "vhat").shape
+      (2,)
     """
 
-    count: jax.Array
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] optax's name for it
     m: Any
     v: Any
     vhat: Any
@@ -129,7 +137,7 @@ def scale_by_amsgrad(
       ...     optax.clip_by_global_norm(1.0), jamsgrad.scale_by_amsgrad(b2=0.99), optax.scale(-0.1))
       >>> x = jnp.array([3.0, -4.0])
       >>> updates, state = optimizer.update(jax.grad(lambda x: x @ x)(x), optimizer.init(x))
-      >>> print(updates)
+      >>> print(jnp.round(updates, 4))
       [-0.1  0.1]
 
     References:
@@ -146,7 +154,7 @@ def scale_by_amsgrad(
     _check.in_range("eps_root", eps_root, 0)
     stored = _precision.moment_dtypes(moment_dtype)
 
-    def init(params: optax.Params) -> ScaleByAmsgradState:
+    def init(params: Any) -> ScaleByAmsgradState:
         params = _floating(params)
         weight_dtype = _precision.widest(*jax.tree.leaves(params))
         return ScaleByAmsgradState(
@@ -159,11 +167,11 @@ def scale_by_amsgrad(
         )
 
     def update(
-        updates: optax.Updates,
-        state: ScaleByAmsgradState,
+        updates: Any,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
-    ) -> tuple[optax.Updates, ScaleByAmsgradState]:
+    ) -> tuple[Any, ScaleByAmsgradState]:
         del params, extra_args
         # Schedules compute in the precision of the count: int32 gives float32, int64 float64.
         double = state.v_weight.dtype == "float64"
@@ -178,7 +186,8 @@ def scale_by_amsgrad(
         c2_after = v_weight if rule.debias_v == "after_max" else 1.0
         eps_t, eps_root_t = eps, eps_root
         if rule.eps_hat:  # (sqrt(vhat) + eps) / sqrt(c2) = sqrt(vhat / c2) + eps / sqrt(c2)
-            eps_t, eps_root_t = eps / jnp.sqrt(v_weight), eps_root / v_weight
+            eps_t, eps_root_t = (jnp.asarray(e, v_weight.dtype) for e in (eps, eps_root))
+            eps_t, eps_root_t = eps_t / jnp.sqrt(v_weight), eps_root_t / v_weight
 
         def leaf(i: int, grad: jax.Array, m: jax.Array, v: jax.Array, vhat: jax.Array) -> tuple:
             wide = partial(_precision.widen, dtype=_precision.widest(m, v, vhat))
@@ -202,21 +211,21 @@ def scale_by_amsgrad(
         moments = map(treedef.flatten_up_to, (state.m, state.v, state.vhat))
         new = [leaf(i, *xs) for i, xs in enumerate(zip(grads, *moments, strict=True))]
         updates, m, v, vhat = (treedef.unflatten([x[k] for x in new]) for k in range(4))
-        count = optax.safe_increment(state.count)
+        count = jnp.asarray(optax.safe_increment(state.count))
         return updates, ScaleByAmsgradState(count, m, v, vhat, m_weight, v_weight)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _average(decay: tuple, old: jax.Array, new: Any) -> jax.Array:
-    """b old + (1 - b) new, for decay = (b, 1 - b)."""
+    """The exponential average b old + (1 - b) new, for decay = (b, 1 - b)."""
     b, rest = (jnp.asarray(x, old.dtype) for x in decay)
     return b * old + rest * new
 
 
-def _decay(b: optax.ScalarOrSchedule, count: jax.Array) -> tuple:
+def _decay(b: Any, count: jax.Array) -> tuple:
     """(b, 1 - b) at this step, before either is rounded to the dtype that it meets."""
-    b_t = b(count) if callable(b) else b
+    b_t: Any = b(count) if callable(b) else b
     return b_t, 1.0 - b_t
 
 
@@ -248,7 +257,7 @@ def _rule(convention: str | Convention) -> Convention:
     return convention
 
 
-def _floating(params: optax.Params) -> optax.Params:
+def _floating(params: Any) -> Any:
     """The parameters as arrays, all of them floating or complex."""
 
     def leaf(path: Any, p: Any) -> jax.Array:

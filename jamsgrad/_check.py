@@ -1,10 +1,11 @@
 """Clear errors for bad numbers: every scalar argument of the library is checked here."""
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
-import jax
+from jax.core import Tracer
 
 
 def in_range(
@@ -21,10 +22,12 @@ def in_range(
     `open_low` and `open_high` exclude the end. Tracers pass unchecked: their value is known only
     at run time, and jitting over a hyperparameter must keep working.
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     allowed = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     try:
+        if isinstance(value, str):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(
@@ -35,6 +38,19 @@ def in_range(
     below = number < high if open_high else number <= high
     if not (math.isfinite(number) and above and below):
         raise ValueError(f"{name} must be a finite number in {allowed}, got {value!r}")
+
+
+def integer(name: str, value: Any, low: int) -> int:
+    """`value` as an int of at least `low`, or an error."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an integer >= {low}, got {value!r} of type {type(value).__name__}"
+        ) from None
+    if number < low:
+        raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
+    return number
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str], *, or_else: str = "") -> None:

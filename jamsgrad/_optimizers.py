@@ -28,7 +28,7 @@ def amsgrad(
 
     with m and vhat as in `scale_by_amsgrad`. L2 regularisation that goes through the moments, as in
     torch's `Adam(amsgrad=True, weight_decay=wd)`, is
-    `optax.chain(optax.add_decayed_weights(wd), amsgrad(...))`; for the decoupled one see `amsgradw`.
+    `optax.chain(optax.add_decayed_weights(wd), amsgrad(...))`; `amsgradw` decouples it.
 
     Args:
       learning_rate: alpha, at least 0, in units of the parameters: a number, a 0-d array, or a
@@ -72,9 +72,7 @@ def amsgrad(
       Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, ICLR 2018, Algorithm 2.
     """
     return optax.chain(
-        scale_by_amsgrad(
-            b1, b2, eps, eps_root, convention=convention, moment_dtype=moment_dtype
-        ),
+        scale_by_amsgrad(b1, b2, eps, eps_root, convention=convention, moment_dtype=moment_dtype),
         _descend(learning_rate),
     )
 
@@ -120,14 +118,16 @@ def amsgradw(
 
     Example:
       >>> import jax.numpy as jnp
+      >>> import optax
       >>> import jamsgrad
       >>> params = {"weight": jnp.ones((2, 2)), "bias": jnp.ones(2)}
       >>> optimizer = jamsgrad.amsgradw(
       ...     0.1, weight_decay=0.5, mask={"weight": True, "bias": False})
       >>> no_gradient = {"weight": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
       >>> updates, _ = optimizer.update(no_gradient, optimizer.init(params), params)
-      >>> print(updates["weight"][0], updates["bias"])
-      [-0.05 -0.05] [0. 0.]
+      >>> params = optax.apply_updates(params, updates)
+      >>> print(params["weight"][0], params["bias"])
+      [0.95 0.95] [1. 1.]
 
     References:
       Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019, Algorithm 2;
@@ -136,9 +136,7 @@ def amsgradw(
     _check.in_range("weight_decay", weight_decay, 0)
     decay = _add_decayed_weights(weight_decay)
     return optax.chain(
-        scale_by_amsgrad(
-            b1, b2, eps, eps_root, convention=convention, moment_dtype=moment_dtype
-        ),
+        scale_by_amsgrad(b1, b2, eps, eps_root, convention=convention, moment_dtype=moment_dtype),
         decay if mask is None else optax.masked(decay, mask),
         _descend(learning_rate),
     )
@@ -152,15 +150,17 @@ def _descend(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformat
     if callable(learning_rate):
         return optax.scale_by_learning_rate(learning_rate)
     _check.in_range("learning_rate", learning_rate, 0)
-    return optax.stateless_with_tree_map(lambda u, _: -jnp.asarray(learning_rate, u.dtype) * u)
+
+    def scale(u: Any, _: Any) -> jax.Array:
+        return -jnp.asarray(learning_rate, u.dtype) * u
+
+    return optax.stateless_with_tree_map(scale)
 
 
 def _add_decayed_weights(weight_decay: jax.typing.ArrayLike) -> optax.GradientTransformation:
-    def update(updates: optax.Updates, params: optax.Params | None) -> optax.Updates:
-        if params is None:
+    def decay(u: Any, p: Any) -> jax.Array:
+        if p is None:
             raise ValueError("amsgradw decays the parameters: call update(updates, state, params)")
-        return jax.tree.map(
-            lambda u, p: u + jnp.asarray(weight_decay, u.dtype) * p.astype(u.dtype), updates, params
-        )
+        return u + jnp.asarray(weight_decay, u.dtype) * p.astype(u.dtype)
 
-    return optax.stateless(update)
+    return optax.stateless_with_tree_map(decay)

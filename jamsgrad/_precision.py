@@ -70,9 +70,8 @@ def zeros_like(p: jax.Array, stored: str | None) -> jax.Array:
 
     `where` and not `jnp.zeros_like`: under jit only a result that depends on `p` is sharded as `p`.
     """
-    if stored is None or jnp.iscomplexobj(p):
-        stored = _like(p.dtype, widest(p))
-    return jnp.where(False, p, 0).astype(stored)
+    own = stored is None or jnp.iscomplexobj(p)
+    return jnp.where(False, p, 0).astype(_like(p.dtype, widest(p)) if own else stored)
 
 
 def widest(*arrays: jax.Array) -> jnp.dtype:
@@ -118,14 +117,22 @@ def store_max(x: jax.Array, dtype: Any) -> jax.Array:
     return _truncate(x, jnp.uint32(0xFFFF))
 
 
+@jax.custom_jvp
 def _truncate(x: jax.Array, addend: jax.Array) -> jax.Array:
-    """Add to the 16 bits that bfloat16 lacks, then drop them.
+    """Add to the 16 bits that bfloat16 lacks, then drop them; its derivative is the identity's.
 
     In integers, because XLA may keep excess precision across bare casts (jax issues 6283, 23007).
     """
-    bits = lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32) + addend
-    kept = lax.bitcast_convert_type(bits & jnp.uint32(0xFFFF0000), jnp.float32)
-    return kept.astype(jnp.bfloat16)
+    bits = lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    sign, size = bits & jnp.uint32(0x80000000), bits & jnp.uint32(0x7FFFFFFF)
+    size = jnp.minimum(size, jnp.uint32(0x7FFF0000)) + addend  # a NaN must not carry into the sign
+    kept = (sign | size) & jnp.uint32(0xFFFF0000)
+    return lax.bitcast_convert_type(kept, jnp.float32).astype(jnp.bfloat16)
+
+
+@_truncate.defjvp
+def _truncate_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    return _truncate(*primals), tangents[0].astype(jnp.bfloat16)
 
 
 def _random_bits(count: jax.Array, dither: int, shape: tuple[int, ...]) -> jax.Array:
@@ -134,7 +141,7 @@ def _random_bits(count: jax.Array, dither: int, shape: tuple[int, ...]) -> jax.A
     for axis in range(len(shape)):  # no reshape: it would break the sharding of the elements
         stride = jnp.uint32(math.prod(shape[axis + 1 :]) & 0xFFFFFFFF)
         index += lax.broadcasted_iota(jnp.uint32, shape, axis) * stride
-    seed = _hash32(_hash32(count.astype(jnp.uint32)) + jnp.uint32(dither))
+    seed = _hash32(_hash32(count.astype(jnp.uint32) + jnp.uint32(1)) + jnp.uint32(dither))
     return _hash32(index * jnp.uint32(0x9E3779B9) + seed)
 
 
