@@ -1,4 +1,4 @@
-"""The strictest JAX there is: float64 on, no implicit promotion, eight devices, warnings as errors."""
+"""The strictest JAX there is: float64, no implicit promotion, eight devices."""
 
 import os
 

@@ -1,0 +1,43 @@
+"""What a user gets by `import jamsgrad`, seen from a fresh process."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import jamsgrad
+
+PUBLIC = sorted(name for name in vars(jamsgrad) if not name.startswith("_"))
+DOCUMENTED = [name for name in PUBLIC if callable(getattr(jamsgrad, name))]
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """The names of all modules that `import jamsgrad` loads."""
+    code = "import json, sys, jamsgrad; print(json.dumps(sorted(sys.modules)))"
+    command = [sys.executable, "-W", "error", "-c", code]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.parametrize("heavy", ["matplotlib", "scipy.stats", "torch", "tqdm", "orbax", "chex"])
+def test_import_leaves_out(imported, heavy):
+    assert "jamsgrad" in imported
+    assert not [name for name in imported if name == heavy or name.startswith(heavy + ".")]
+
+
+def test_nothing_but_documented_objects_and_modules_is_public():
+    rest = set(PUBLIC) - set(DOCUMENTED)
+    assert {"amsgrad", "amsgradw", "scale_by_amsgrad"} <= set(DOCUMENTED)
+    assert all(isinstance(getattr(jamsgrad, name), ModuleType | dict) for name in rest)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_every_public_function_and_class_shows_an_example(name):
+    assert "\n    Example:\n" in "\n    " + (getattr(jamsgrad, name).__doc__ or "")
+
+
+def test_the_version_is_the_installed_one():
+    assert jamsgrad.__version__ == importlib.metadata.version("jamsgrad")
