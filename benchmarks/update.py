@@ -1,0 +1,117 @@
+"""One AMSGrad update of many float32 parameters, against optax and torch.
+
+    python benchmarks/update.py [--millions 20] [--rounds 20]
+
+Every optimizer applies its update in one jit with parameters and state donated; torch, if it is
+installed, in place. "GB/s" counts the bytes that an ideal single pass moves (gradient, parameter
+and state read, parameter and state written), "of copy" compares that with the machine's own copy.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from _report import in_turns, machine, median, median_ratio, table
+
+import jamsgrad
+
+BASELINE = "optax.amsgrad"
+OPTIMIZERS = {
+    BASELINE: optax.amsgrad(1e-3),
+    "optax.adam": optax.adam(1e-3),
+    **{
+        f"jamsgrad {name}": jamsgrad.amsgrad(1e-3, convention=name) for name in jamsgrad.conventions
+    },
+}
+
+
+def leaves(n: int, n_leaves: int, seed: int) -> list[np.ndarray]:
+    """`n` random float32 numbers in `n_leaves` arrays."""
+    return np.split(np.random.default_rng(seed).standard_normal(n, np.float32), n_leaves)
+
+
+def jax_run(optimizer: optax.GradientTransformation, n: int, n_leaves: int) -> Callable[[], None]:
+    """A function that makes one update and waits for it."""
+    params, grads = (jax.tree.map(jnp.asarray, leaves(n, n_leaves, seed)) for seed in (0, 1))
+    held = [params, optimizer.init(params)]
+
+    # Donated buffers are matched to results by shape, in order: return them in the order of the
+    # arguments, or XLA copies each of them once more.
+    def step(params, state, grads):
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    step = jax.jit(step, donate_argnums=(0, 1))
+
+    def run() -> None:
+        held[:] = step(*held, grads)
+        jax.block_until_ready(held)
+
+    return run
+
+
+def torch_runs(n: int, n_leaves: int) -> dict[str, Callable[[], object]]:
+    """The same for torch's three implementations, none if torch is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    runs = {}
+    for name, flags in {
+        "single": {"foreach": False},
+        "foreach": {"foreach": True},
+        "fused": {"fused": True},
+    }.items():
+        params = [torch.from_numpy(x) for x in leaves(n, n_leaves, 0)]
+        for p, g in zip(params, leaves(n, n_leaves, 1), strict=True):
+            p.grad = torch.from_numpy(g)
+        runs[f"torch {name}"] = torch.optim.Adam(params, lr=1e-3, amsgrad=True, **flags).step
+    return runs
+
+
+def copy_run(n: int) -> Callable[[], object]:
+    """A copy of `n` float32 numbers by a thread per core: the machine's own speed limit."""
+    n_threads = os.cpu_count() or 1
+    sources = np.array_split(np.ones(n, np.float32), n_threads)
+    targets = np.array_split(np.empty(n, np.float32), n_threads)
+    pool = ThreadPoolExecutor(n_threads)
+    return lambda: list(pool.map(np.copyto, targets, sources))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--millions", type=int, default=20, help="parameters, in millions")
+    parser.add_argument("--rounds", type=int, default=20, help="updates timed of each optimizer")
+    args = parser.parse_args(argv)
+    n = args.millions * 1_000_000
+
+    rows = []
+    for n_leaves in (1, 400):
+        runs = {name: jax_run(o, n, n_leaves) for name, o in OPTIMIZERS.items()}
+        runs |= torch_runs(n, n_leaves) | {"copy": copy_run(n)}
+        seconds = in_turns(runs, args.rounds)
+        for name in runs:
+            moments = {"copy": 0, "optax.adam": 2}.get(name, 3)
+            n_bytes = 4 * n * (3 + 2 * moments if moments else 2)
+            rows.append(
+                [
+                    name,
+                    n_leaves,
+                    f"{1e3 * median(seconds[name]):.1f}",
+                    f"{median_ratio(seconds[name], seconds[BASELINE]):.2f}",
+                    f"{n_bytes / median(seconds[name]) / 1e9:.1f}",
+                    f"{n_bytes / 8 / n * median_ratio(seconds['copy'], seconds[name]):.2f}",
+                ]
+            )
+    print(f"{args.millions} million float32 parameters; {machine()}\n")
+    print(table(["", "leaves", "ms", "time / optax.amsgrad", "GB/s", "of copy"], rows))
+
+
+if __name__ == "__main__":
+    main()
