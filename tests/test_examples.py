@@ -1,0 +1,52 @@
+"""Every example runs as a newcomer would run it, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = {
+    "bowl.py": ([], ["surface.png", "contour.png", "path.png"]),
+    "vmap_bowl.py": (["--starts", "1000"], ["vmap_bowl.png"]),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run an example once; give what it printed and the folder it wrote to."""
+    done = {}
+
+    def run_once(name):
+        if name not in done:
+            out = tmp_path_factory.mktemp(name.removesuffix(".py"))
+            command = [sys.executable, "-W", "error", ROOT / "examples" / name, "--out", out]
+            env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"MPLBACKEND": "agg"}
+            ran = subprocess.run(
+                [*command, *EXAMPLES[name][0]], capture_output=True, text=True, env=env, check=False
+            )
+            assert ran.returncode == 0, ran.stderr
+            done[name] = ran.stdout, out
+        return done[name]
+
+    return run_once
+
+
+def test_every_example_is_run():
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_writes_its_pictures(run, name):
+    _, out = run(name)
+    assert sorted(p.name for p in out.glob("*.png")) == sorted(EXAMPLES[name][1])
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in out.glob("*.png"))
+
+
+def test_bowl_ends_on_the_digits_of_the_tutorial(run):
+    lines = run("bowl.py")[0].splitlines()
+    steps = [line for line in lines if line.startswith(">")]
+    assert len(steps) == 100
+    assert steps[-1] == ">99 f([-6.78222208e-12  1.27905115e-03]) = 0.00000"
