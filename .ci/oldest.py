@@ -1,0 +1,13 @@
+#!/usr/bin/env python3
+"""Print the oldest versions that pyproject.toml admits, as pip requirements `name==version`."""
+
+import re
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+extras = project["optional-dependencies"]
+for requirement in [*project["dependencies"], *extras["examples"], *extras["test"]]:
+    if not requirement.startswith(project["name"]):
+        name, version = re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement).groups()
+        print(f"{name}=={version}")
