@@ -16,14 +16,14 @@ def in_range(
     *,
     open_low: bool = False,
     open_high: bool = False,
-) -> None:
-    """Raise unless `value` is a finite real scalar with low <= value <= high.
+) -> Any:
+    """`value` as a float, or an error unless it is finite and low <= value <= high.
 
     `open_low` and `open_high` exclude the end. Tracers pass unchecked: their value is known only
     at run time, and jitting over a hyperparameter must keep working.
     """
     if isinstance(value, Tracer):
-        return
+        return value
     allowed = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     try:
         if isinstance(value, str):
@@ -38,11 +38,14 @@ def in_range(
     below = number < high if open_high else number <= high
     if not (math.isfinite(number) and above and below):
         raise ValueError(f"{name} must be a finite number in {allowed}, got {value!r}")
+    return number
 
 
 def integer(name: str, value: Any, low: int) -> int:
     """`value` as an int of at least `low`, or an error."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise TypeError(

@@ -1,6 +1,7 @@
 """What a user gets by `import jamsgrad`, seen from a fresh process."""
 
 import importlib.metadata
+import inspect
 import json
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_nothing_but_documented_objects_and_modules_is_public():
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_every_public_function_and_class_shows_an_example(name):
-    assert "\n    Example:\n" in "\n    " + (getattr(jamsgrad, name).__doc__ or "")
+    assert "\nExample:\n" in (inspect.getdoc(getattr(jamsgrad, name)) or "")
 
 
 def test_the_version_is_the_installed_one():

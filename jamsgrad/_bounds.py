@@ -1,0 +1,169 @@
+"""Bounds: the one place where they are understood, checked and kept."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+
+class Bounds(NamedTuple):
+    """A box: `lower` and `upper` are trees like x, each leaf of the shape and dtype of x's."""
+
+    lower: Any
+    upper: Any
+
+
+def parse(bounds: Any, x: Any) -> Bounds | None:
+    """The box meant by `bounds`, broadcast to `x`.
+
+    Args:
+      bounds: None; a tuple (lower, upper) of trees that broadcast to x, whose leaves are numbers
+        or arrays; an array or a list of shape (n, 2) for an x of shape (n,); or a
+        `scipy.optimize.Bounds`. Infinite ends are allowed.
+      x: the point, or a tree of `jax.ShapeDtypeStruct`.
+
+    Raises:
+      ValueError: if the shapes do not fit, a bound is NaN, or a lower bound is above its upper one.
+      TypeError: if `bounds` is none of these, or x is complex.
+    """
+    if bounds is None:
+        return None
+    lower, upper = ends(bounds)
+    box = Bounds(_broadcast("lower", lower, x), _broadcast("upper", upper, x))
+    for (path, low), high in zip(
+        jax.tree_util.tree_leaves_with_path(box.lower), jax.tree.leaves(box.upper), strict=True
+    ):
+        if jnp.iscomplexobj(low):
+            raise TypeError(f"bounds need real numbers, x{_at(path)} is {low.dtype}")
+        if not isinstance(low, Tracer) and not isinstance(high, Tracer):
+            _check(path, np.asarray(low), np.asarray(high))
+    return box
+
+
+def box(bounds: Any) -> Bounds:
+    """The finite box meant by `bounds` alone, where there is no x to broadcast to.
+
+    Leaf by leaf, lower and upper broadcast to each other; one may be a prefix of the other's tree.
+    The common dtype is floating. A list of numbers is an array, as in `parse`.
+
+    Raises:
+      ValueError: if the ends do not fit each other, or an end is infinite; else as `parse`.
+    """
+
+    def is_array(end: Any) -> bool:
+        return isinstance(end, list) and all(map(np.isscalar, jax.tree.leaves(end)))
+
+    def variable(low: Any, high: Any) -> jax.ShapeDtypeStruct:
+        with jax.numpy_dtype_promotion("standard"):  # the ends may be integers, or of two dtypes
+            dtype = jnp.result_type(low, high, float)
+        return jax.ShapeDtypeStruct(jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high)), dtype)
+
+    def variables(low: Any, highs: Any) -> Any:
+        return jax.tree.map(lambda high: variable(low, high), highs)
+
+    lower, upper = (
+        jax.tree.map(lambda e: np.asarray(e) if is_array(e) else e, end, is_leaf=is_array)
+        for end in ends(bounds)
+    )
+    try:
+        try:
+            x = jax.tree.map(variables, lower, upper)
+        except ValueError:
+            x = jax.tree.map(variables, upper, lower)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the bounds {lower!r} and {upper!r} do not fit each other") from error
+    with np.errstate(over="ignore"):  # an end too large for the dtype becomes infinite
+        box = parse((lower, upper), x)
+    assert box is not None
+    for (path, low), high in zip(
+        jax.tree_util.tree_leaves_with_path(box.lower), jax.tree.leaves(box.upper), strict=True
+    ):
+        if any(not isinstance(end, Tracer) and jnp.isinf(end).any() for end in (low, high)):
+            raise ValueError(f"starts need finite bounds, x{_at(path)} has [{low}, {high}]")
+    return box
+
+
+def ends(bounds: Any) -> tuple[Any, Any]:
+    """The lower and the upper end of `bounds` as they were given, in any of the forms."""
+    if isinstance(bounds, tuple) and len(bounds) == 2:
+        return bounds
+    if not isinstance(bounds, tuple) and hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        return bounds.lb, bounds.ub
+    if isinstance(bounds, list | np.ndarray | jax.Array):
+        array = bounds if isinstance(bounds, jax.Array) else np.asarray(bounds)
+        if array.ndim == 2 and array.shape[1] == 2:
+            return array[:, 0], array[:, 1]
+        raise ValueError(f"bounds as an array must have shape (n, 2), got {array.shape}")
+    raise TypeError(
+        "bounds must be a tuple (lower, upper), an array of shape (n, 2) or a "
+        f"scipy.optimize.Bounds, got {type(bounds).__name__}: {bounds!r}"
+    )
+
+
+def check_inside(x: Any, bounds: Bounds | None) -> None:
+    """Raise a ValueError if `x` is concrete and outside the bounds; it is never moved."""
+    if bounds is None:
+        return
+
+    def leaf(path: Any, *given: Any) -> None:
+        if any(isinstance(a, Tracer) for a in given):
+            return
+        value, low, high = map(np.asarray, given)
+        for i in map(tuple, np.argwhere((value < low) | (value > high))):
+            index = list(map(int, i)) or ""
+            raise ValueError(
+                f"x0{_at(path)}{index} = {value[i]} is outside its bounds [{low[i]}, {high[i]}]; "
+                "starts are never moved silently"
+            )
+
+    jax.tree_util.tree_map_with_path(leaf, x, bounds.lower, bounds.upper)
+
+
+def project(x: Any, bounds: Bounds | None) -> Any:
+    """The point of the box nearest to `x`: the paper's projection, for a box a clip."""
+    if bounds is None:
+        return x
+    return jax.tree.map(jnp.clip, x, bounds.lower, bounds.upper)
+
+
+def projected_gradient(x: Any, grad: Any, bounds: Bounds | None) -> Any:
+    """The gradient without the components whose descent would leave the box."""
+    if bounds is None:
+        return grad
+
+    def leaf(x: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+        outward = ((x <= low) & (g > 0)) | ((x >= high) & (g < 0))
+        return jnp.where(outward, 0, g)
+
+    return jax.tree.map(leaf, x, grad, bounds.lower, bounds.upper)
+
+
+def _broadcast(name: str, end: Any, x: Any) -> Any:
+    """One end as a tree like `x`; `end` may be a prefix of that tree."""
+    points, treedef = jax.tree.flatten(x)
+    try:
+        try:
+            ends = treedef.flatten_up_to(end)
+        except ValueError:
+            prefix = jax.tree.map(lambda e, part: jax.tree.map(lambda _: e, part), end, x)
+            ends = treedef.flatten_up_to(prefix)
+        return treedef.unflatten(
+            jnp.broadcast_to(jnp.asarray(e, p.dtype), p.shape)
+            for e, p in zip(ends, points, strict=True)
+        )
+    except (TypeError, ValueError) as error:
+        shapes = jax.tree.map(lambda p: p.shape, x)
+        raise ValueError(f"the {name} bound {end!r} does not fit x of shape {shapes}") from error
+
+
+def _check(path: Any, low: np.ndarray, high: np.ndarray) -> None:
+    if np.isnan(low).any() or np.isnan(high).any():
+        raise ValueError(f"bounds of x{_at(path)} are NaN: lower {low}, upper {high}")
+    if (low > high).any():
+        raise ValueError(f"bounds of x{_at(path)} are reversed: lower {low}, upper {high}")
+
+
+def _at(path: Any) -> str:
+    return jax.tree_util.keystr(path)
