@@ -1,6 +1,7 @@
 """Every example runs as a newcomer would run it, in a process of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = {
-    "bowl.py": ([], ["surface.png", "contour.png", "path.png"]),
+EXAMPLES = {  # name: arguments, and the pictures it writes
+    "bowl.py": ([], ["contour.png", "path.png", "surface.png"]),
     "vmap_bowl.py": (["--starts", "1000"], ["vmap_bowl.png"]),
+    "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
+    "adam_fails.py": ([], ["adam_fails.png"]),
+    "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
 }
 
 
@@ -41,8 +45,9 @@ def test_every_example_is_run():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example_writes_its_pictures(run, name):
     _, out = run(name)
-    assert sorted(p.name for p in out.glob("*.png")) == sorted(EXAMPLES[name][1])
-    assert all(p.read_bytes().startswith(b"\x89PNG") for p in out.glob("*.png"))
+    assert sorted(p.name for p in out.iterdir()) == EXAMPLES[name][1]
+    magic = {".png": b"\x89PNG", ".gif": b"GIF89a"}
+    assert all(p.read_bytes().startswith(magic[p.suffix]) for p in out.iterdir())
 
 
 def test_bowl_ends_on_the_digits_of_the_tutorial(run):
@@ -50,3 +55,21 @@ def test_bowl_ends_on_the_digits_of_the_tutorial(run):
     steps = [line for line in lines if line.startswith(">")]
     assert len(steps) == 100
     assert steps[-1] == ">99 f([-6.78222208e-12  1.27905115e-03]) = 0.00000"
+
+
+def test_adam_fails_where_amsgrad_does_not(run):
+    ends = {
+        tuple(name.split(": ")): [float(end) for end in numbers.split(", ")]
+        for name, numbers in re.findall(r"(.*) ends at (.*)", run("adam_fails.py")[0])
+    }
+    assert len(ends["stochastic", "Adam"]) == len(ends["stochastic", "AMSGrad"]) == 6
+    for setting in ("online", "stochastic"):
+        assert min(ends[setting, "Adam"]) > 0.9
+        assert max(ends[setting, "AMSGrad"]) < -0.6
+
+
+def test_the_learning_rate_is_tuned(run):
+    first, tuned = map(
+        float, re.findall(r"loss (\S+?),?(?:\s|$)", run("tune_learning_rate.py")[0])[:2]
+    )
+    assert tuned < first / 100
