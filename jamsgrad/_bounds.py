@@ -111,7 +111,7 @@ def check_inside(x: Any, bounds: Bounds | None) -> None:
         if any(isinstance(a, Tracer) for a in given):
             return
         value, low, high = map(np.asarray, given)
-        for i in map(tuple, np.argwhere((value < low) | (value > high))):
+        for i in map(tuple, np.argwhere(~((value >= low) & (value <= high)))):
             index = list(map(int, i)) or ""
             raise ValueError(
                 f"x0{_at(path)}{index} = {value[i]} is outside its bounds [{low[i]}, {high[i]}]; "
