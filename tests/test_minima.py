@@ -1,0 +1,301 @@
+"""Minima: as many as there are, counted exactly, and called what they are."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import same_bits
+
+import jamsgrad
+from jamsgrad import _bounds, problems
+from jamsgrad._minima import Minimum, chance_of_new, distinct_minima, table
+
+RNG = np.random.default_rng(3)
+
+
+def found(fun, x, bounds=None, n_searches=None, **options):
+    """The minima among the points x, their values computed here."""
+    x = jax.tree.map(np.asarray, x)
+    values = np.asarray(jax.jit(jax.vmap(lambda x: fun(x, *options.get("args", ()))))(x))
+    box = _bounds.parse(bounds, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), x))
+    return distinct_minima(fun, x, values, box, n_searches=n_searches or len(values), **options)
+
+
+def around(centers, counts, noise=1e-5):
+    """Points around the centers, as many as the counts say, in random order."""
+    points = np.repeat(np.asarray(centers, float), counts, axis=0)
+    points += noise * RNG.uniform(-1, 1, points.shape)
+    return RNG.permutation(points)
+
+
+BLOBS = np.array([[-3.0, 1.0], [0.0, 0.0], [3.0, -1.0], [3.0, 2.0]])
+
+
+def blobs(x):
+    """A well at each blob, the first the deepest."""
+    distances = jnp.sum((x[None] - jnp.asarray(BLOBS)) ** 2, axis=1)
+    return jnp.sum(jnp.arange(-4.0, 0.0) * jnp.exp(-distances))
+
+
+def test_blobs_are_counted_exactly_best_first():
+    counts = [5, 300, 1, 40]
+    x = around(BLOBS, counts)
+    minima = found(blobs, x, ([-4, -4], [4, 4]), n_searches=500)
+    assert [m.count for m in minima] == counts
+    assert [m.hit_rate for m in minima] == [0.01, 0.6, 0.002, 0.08]
+    assert [m.fun for m in minima] == sorted(m.fun for m in minima)
+    for m, center in zip(minima, BLOBS, strict=True):
+        assert abs(m.x - center).max() <= 1e-5
+        assert m.kind == "minimum"
+
+
+def test_a_minimum_is_the_best_of_its_points():
+    x = around([[0.0, 0.0]], [50], noise=1e-3)
+    (minimum,) = found(problems.bowl.fun, x, problems.bowl.bounds)
+    values = np.sum(x**2, axis=1)
+    assert minimum.x.tolist() == x[values.argmin()].tolist()
+    assert minimum.fun == values.min() > 0
+
+
+def test_the_order_of_the_points_changes_nothing():
+    x = around(BLOBS, [50, 60, 70, 80], noise=0.05)  # clusters fray at this radius
+    first = found(blobs, x, ([-4, -4], [4, 4]))
+    assert same_bits(first, found(blobs, x, ([-4, -4], [4, 4])))
+    for seed in range(3):
+        shuffled = np.random.default_rng(seed).permutation(x)
+        assert same_bits(first, found(blobs, shuffled, ([-4, -4], [4, 4])))
+
+
+def test_ties_are_ordered_by_the_points():
+    def fun(x):
+        return (x**2 - 1) ** 2
+
+    x = np.array([1.0, -1.0, 1.0])
+    for points in (x, x[::-1]):
+        minima = found(fun, points, (-2, 2))
+        assert [(float(m.x), m.count) for m in minima] == [(-1.0, 1), (1.0, 2)]
+
+
+def test_tol_is_the_radius_as_a_part_of_the_box_in_every_coordinate():
+    def fun(x):  # so wild that a barrier is everywhere
+        return -jnp.cos(2e3 * math.pi * x[0]) - jnp.cos(2e2 * math.pi * x[1])
+
+    for step, wells in ([0.009, 0.0], 1), ([0.011, 0.0], 2), ([0.0, 0.09], 1), ([0.0, 0.11], 2):
+        x = np.array([0.5, 5.0]) + np.array([[0, 0], step])
+        assert len(found(fun, x, ([0, 0], [1, 10]))) == wells, step
+        assert len(found(fun, x, ([0, 0], [1, 10]), tol=0.02)) == 1, step
+
+
+def test_a_point_stays_with_the_best_that_took_it():
+    def fun(x):
+        return x - jnp.cos(2e3 * math.pi * x)
+
+    minima = found(fun, np.array([0.015, 0.0, 0.009]), (0, 1))
+    assert [(float(m.x), m.count) for m in minima] == [(0.0, 2), (0.015, 1)]
+
+
+def test_himmelblau_has_four_minima():
+    problem = problems.himmelblau
+    optimizer = jamsgrad.amsgrad(0.3, b2=0.99)
+    starts = jnp.asarray(RNG.uniform(-5, 5, (200, 2)))
+
+    def search(x):
+        return jamsgrad.minimize(problem.fun, x, optimizer, bounds=problem.bounds, gtol=1e-4)
+
+    result = jax.jit(jax.vmap(search))(starts)
+    assert result.success.all()
+    for bounds in (problem.bounds, None):
+        minima = found(problem.fun, result.x, bounds)
+        assert len(minima) == 4
+        assert sum(m.count for m in minima) == 200
+        for known in problem.minimizers:
+            assert min(abs(m.x - known).max() for m in minima) < 1e-4
+        assert {m.kind for m in minima} == {"minimum"}
+
+
+def valley(x):
+    """Rosenbrock's valley without the slope along it."""
+    return 100 * (x[1] - x[0] ** 2) ** 2
+
+
+@pytest.mark.parametrize("n", [500, 20_000])
+@pytest.mark.parametrize("noise", [0, 1e-5])
+def test_a_flat_valley_is_one_minimum(n, noise):
+    s = RNG.uniform(-1.2, 1.2, n)
+    x = np.stack([s, s**2 + noise * RNG.standard_normal(n)], axis=1)
+    (minimum,) = found(valley, x, ([-2, -2], [2, 2]))
+    assert (minimum.count, minimum.kind, minimum.condition) == (n, "flat", math.inf)
+
+
+def test_a_ring_is_one_minimum_in_any_unit():
+    angle = RNG.uniform(0, 2 * math.pi, 500)
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    for unit in (1e-6, 1.0, 1e6):
+        (minimum,) = found(
+            lambda x, unit=unit: unit * (jnp.sum(x**2) - 1) ** 2, x, ([-2, -2], [2, 2])
+        )
+        assert (minimum.count, minimum.kind) == (500, "flat")
+
+
+def test_where_rosenbrock_was_left_is_one_minimum():
+    problem = problems.rosenbrock(2)
+    s = RNG.uniform(0.6, 1.4, 300)  # much looser than any search would stop
+    (minimum,) = found(problem.fun, np.stack([s, s**2], axis=1), problem.bounds)
+    assert minimum.count == 300
+    assert minimum.kind == "minimum"
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_two_wells_with_a_barrier_stay_two(unit):
+    def fun(x):  # the wells are 2 radii apart, neighbours by any measure
+        return unit * ((x[0] / 0.02) ** 2 - 1) ** 2 + unit * x[1] ** 2
+
+    x = around([[-0.02, 0.0], [0.02, 0.0]], [30, 20])
+    minima = found(fun, x, ([-1, -1], [1, 1]))
+    assert sorted(m.count for m in minima) == [20, 30]
+    assert {m.kind for m in minima} == {"minimum"}
+
+    def without(x):
+        return unit * x[1] ** 2
+
+    (minimum,) = found(without, x, ([-1, -1], [1, 1]))
+    assert minimum.count == 50
+
+
+def test_nan_between_two_wells_is_a_barrier():
+    def fun(x):
+        return jnp.where(abs(x) < 0.005, jnp.nan, 0.0)
+
+    assert len(found(fun, np.array([-0.02, 0.02]), (-1, 1))) == 2
+    assert len(found(lambda x: 0 * x, np.array([-0.02, 0.02]), (-1, 1))) == 1
+
+
+def test_what_is_not_finite_never_enters():
+    x = np.array([[0.0, 0.0], [np.nan, 0.0], [0.5, 0.0], [0.0, np.inf], [0.0, 0.0]])
+    values = np.array([1.0, 0.0, np.nan, 0.0, -np.inf])
+    (minimum,) = distinct_minima(problems.bowl.fun, x, values, None, n_searches=5)
+    assert (minimum.fun, minimum.count) == (1.0, 1)
+    assert distinct_minima(problems.bowl.fun, x[1:3], values[1:3], None, n_searches=5) == ()
+    assert distinct_minima(problems.bowl.fun, x[:0], values[:0], None, n_searches=5) == ()
+
+
+def test_points_that_all_but_agree_are_one_without_bounds():
+    x = around([[1e4, 1e-3]], [40], noise=1e-5)
+    (minimum,) = found(lambda x: jnp.sum(jnp.cos(1e7 * x)), x)
+    assert minimum.count == 40
+
+
+def test_a_box_that_is_open_or_a_point_in_a_coordinate():
+    x = around([[-1.0, 2.0], [1.0, 2.0]], [3, 4]) * [1, 0] + [0, 2]
+    minima = found(lambda x: (x[0] ** 2 - 1) ** 2 + x[1], x, ([-np.inf, 2], [np.inf, 2]))
+    assert sorted(m.count for m in minima) == [3, 4]
+    assert {(m.kind, m.condition) for m in minima} == {("minimum", 1.0)}
+
+
+def test_trees_keep_their_shapes_and_dtypes():
+    def fun(x, shift):
+        rest = jnp.sum((x["b"] - 1) ** 2).astype(jnp.float64)
+        return (x["a"] - shift) ** 2 + rest
+
+    x = {"a": np.full(5, 2.0), "b": np.ones((5, 2, 3), np.float32)}
+    (minimum,) = found(fun, x, args=(jnp.array(2.0),), bounds=({"a": 0, "b": 0}, 4))
+    assert same_bits(minimum.x, {"a": np.float64(2.0), "b": np.ones((2, 3), np.float32)})
+    assert (minimum.count, minimum.kind, minimum.condition) == (5, "minimum", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "n", "low", "high"),
+    [
+        # z = 1.959964, z^2 = 3.841459: (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)
+        (1, 10, 0.0178762, 0.4041500),
+        (5, 10, 0.2365931, 0.7634069),
+        (10, 10, 0.7224672, 1.0),
+    ],
+)
+def test_wilson_interval_by_hand(count, n, low, high):
+    (minimum,) = found(problems.bowl.fun, np.zeros((count, 2)), n_searches=n)
+    assert minimum.hit_rate == count / n
+    np.testing.assert_allclose(minimum.interval, (low, high), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("fun", "x", "bounds", "kind", "condition"),
+    [
+        (lambda x: jnp.sum(x**2), [0, 0], None, "minimum", 1),
+        (lambda x: jnp.sum(jnp.array([1.0, 10.0, 1e4]) * x**2), [0, 0, 0], None, "minimum", 1e4),
+        (lambda x: jnp.sum(jnp.array([1.0, 1e12]) * x**2), [0, 0], None, "minimum", 1e12),
+        (lambda x: jnp.sum(jnp.array([1.0, 1e15]) * x**2), [0, 0], None, "flat", np.inf),
+        (lambda x: x[0] ** 2 - 4 * x[1] ** 2, [0, 0], None, "saddle", 4),
+        (lambda x: -jnp.sum(x**2), [0, 0], None, "saddle", 1),
+        (lambda x: 0 * x[0] + 3, [0, 0], None, "flat", np.inf),
+        (lambda x: x[0] ** 2 + x[1] ** 4, [0, 0], None, "flat", np.inf),
+        (lambda x: x[0] + 2 * x[1], [-1, -1], (-1, 1), "on the boundary", np.nan),
+        (lambda x: x[1] ** 2 - x[0], [1, 0], (-1, 1), "on the boundary", 1),
+        (lambda x: -(x[1] ** 2) - x[0], [1, 0], (-1, 1), "saddle", 1),
+        (lambda x: jnp.sum(jnp.array([1.0, 3.0]) * x**2), [0, 0], (0, 1), "minimum", 3),
+        (jnp.sum, [1, 1], (1, 1), "minimum", np.nan),
+        (lambda x: jnp.sum(jnp.abs(x) ** 1.5), [0, 0], None, "unknown", np.nan),
+    ],
+)
+def test_kind_and_condition(fun, x, bounds, kind, condition):
+    (minimum,) = found(fun, np.array([x], float), bounds)
+    assert minimum.kind == kind
+    np.testing.assert_allclose(minimum.condition, condition, rtol=1e-12)
+
+
+def test_in_float32_what_rounding_made_is_flat():
+    for x64, kind in ((True, "minimum"), (False, "flat")):
+        with jax.enable_x64(x64):
+            weights = jnp.array([1e-6, 1.0])
+            (minimum,) = found(lambda x, w=weights: jnp.sum(w * x**2), jnp.zeros((1, 2)))
+            assert minimum.kind == kind
+
+
+def test_an_objective_without_second_derivatives_or_of_too_many_variables_is_unknown():
+    @jax.custom_vjp
+    def once(x):
+        return jnp.sum(x**2)
+
+    once.defvjp(lambda x: (once(x), x), lambda x, g: (2 * g * x,))
+    (minimum,) = found(once, np.zeros((3, 2)))
+    assert (minimum.kind, minimum.count) == ("unknown", 3)
+    assert math.isnan(minimum.condition)
+    (minimum,) = found(lambda x: jnp.sum(x**2), np.zeros((3, 201)))
+    assert (minimum.kind, minimum.count) == ("unknown", 3)
+
+
+def test_only_the_best_minima_are_certified():
+    x = np.arange(300.0)
+    minima = found(lambda x: 1e-3 * x - jnp.cos(2 * math.pi * x), x, (0, 300), tol=1e-3)
+    assert len(minima) == 300
+    assert [m.kind != "unknown" for m in minima] == [True] * 256 + [False] * 44
+
+
+def minimum(count, **fields):
+    some = Minimum(np.arange(2.0), 0.5, count, count / 100, (0.001, 0.25), "minimum", 12.0)
+    return some._replace(**fields)
+
+
+@pytest.mark.parametrize(
+    ("counts", "chance"), [([4], 0), ([1], 1), ([1, 1, 6], 0.25), ([5, 2, 1, 1, 1], 0.3)]
+)
+def test_chance_of_new_is_good_turings(counts, chance):
+    assert chance_of_new([minimum(count) for count in counts]) == chance
+    assert math.isnan(chance_of_new([]))
+
+
+def test_table_is_read_by_a_person():
+    rows = [minimum(7), minimum(1, kind="on the boundary", fun=-1.25e-9, x={"a": np.arange(6.0)})]
+    assert table(rows).splitlines() == [
+        "value      hits  hit rate (95 %)  kind             condition  x",
+        "0.5        7     7 % (0.1 to 25)  minimum          12         [0, 1]",
+        "-1.25e-09  1     1 % (0.1 to 25)  on the boundary  12         [0, 1, 2, 3, ...]",
+        "Chance that the next success is a new minimum: 12.5 %",
+    ]
+    *shown, more, _ = table([minimum(1)] * 25, limit=3).splitlines()
+    assert len(shown) == 4
+    assert more == "... and 22 more"
+    assert "more" not in table([minimum(1)] * 3, limit=3)
+    assert table([]) == "No minimum was found."
