@@ -1,0 +1,159 @@
+"""What many searches found: the result of `multistart`, for code and for people."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+
+from jamsgrad import _minima
+from jamsgrad._bounds import Bounds
+from jamsgrad._minima import Minimum
+from jamsgrad._minimize import Result, minimize
+from jamsgrad._search import Status, Stop
+
+
+class Question(NamedTuple):
+    """What was asked: enough to search again."""
+
+    fun: Callable
+    optimizer: optax.GradientTransformation
+    args: tuple
+    bounds: Bounds | None
+    stop: Stop
+
+
+class _Rows(NamedTuple):
+    """The arrays of a result on this host, gathered from all processes."""
+
+    starts: Any
+    x: Any
+    fun: Any
+    grad_norm: Any
+    n_steps: Any
+    status: Any
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class MultiStartResult:
+    """What many searches found. Row i of every array belongs to start i.
+
+    Attributes:
+      starts: where the searches started, each leaf of shape (n_starts, ...).
+      x: their best points, or where a tolerance stopped them, likewise.
+      fun: the values there, shape (n_starts,); NaN where nothing was evaluated.
+      grad_norm: the largest component of the (projected) gradient there, likewise.
+      n_steps: steps taken, shape (n_starts,).
+      status: why each search stopped, a `Status`, shape (n_starts,).
+      lane_efficiency: useful steps over executed ones, idle and waiting lanes counted in.
+      seconds: of searching.
+      compile_seconds: of compiling; near 0 when it was compiled before.
+
+    Example:
+      >>> import jax
+      >>> import jamsgrad
+      >>> bowl = jamsgrad.problems.bowl
+      >>> result = jamsgrad.multistart(
+      ...     bowl.fun, bowl.bounds, jamsgrad.amsgrad(0.1), key=jax.random.key(0), n_starts=16)
+      >>> [(minimum.kind, minimum.count) for minimum in result.minima]
+      [('minimum', 16)]
+    """
+
+    starts: Any
+    x: Any
+    fun: jax.Array
+    grad_norm: jax.Array
+    n_steps: jax.Array
+    status: jax.Array
+    lane_efficiency: float
+    seconds: float
+    compile_seconds: float
+    question: Question
+
+    @property
+    def n_success(self) -> int:
+        """How many searches met a tolerance, or ran all their steps without one."""
+        return int((self._host.status > 0).sum())
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The numbers of the starts from the lowest value to the highest, then NaN."""
+        fun = self._host.fun
+        return np.argsort(np.where(np.isfinite(fun), fun, np.inf), kind="stable")
+
+    @property
+    def best(self) -> Result:
+        """The search with the lowest value; never NaN if one was finite."""
+        return self._one(self.order[0])
+
+    def top(self, k: int) -> list[Result]:
+        """The `k` searches with the lowest values."""
+        return [self._one(i) for i in self.order[:k]]
+
+    def path(self, i: int, record_every: int = 1) -> Result:
+        """Search again from start `i` and record the path; the same every time."""
+        question = self.question
+        return minimize(
+            question.fun,
+            jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self._host.starts),
+            question.optimizer,
+            args=question.args,
+            bounds=None if question.bounds is None else tuple(question.bounds),
+            record_every=record_every,
+            **question.stop._asdict(),
+        )
+
+    @cached_property
+    def minima(self) -> tuple[Minimum, ...]:
+        """The distinct minima that the successful searches ended in, the lowest first."""
+        host = self._host
+        success = (host.status > 0) & np.isfinite(host.fun)
+        return _minima.distinct_minima(
+            self.question.fun,
+            jax.tree.map(lambda leaf: leaf[success], host.x),
+            host.fun[success],
+            self.question.bounds,
+            args=self.question.args,
+            n_searches=host.fun.size,
+        )
+
+    def summary(self) -> str:
+        """What was found and how reliable it is, as a table that a person reads."""
+        counts = Counter(self._host.status.tolist())
+        ends = ", ".join(f"{counts[s]:,} {Status(s).name}" for s in sorted(counts, reverse=True))
+        return (
+            f"{self._host.fun.size:,} searches in {self.seconds:.2f} s "
+            f"(and {self.compile_seconds:.2f} s of compiling), "
+            f"lanes {self.lane_efficiency:.0%} busy: {ends}\n{_minima.table(self.minima)}"
+        )
+
+    def __repr__(self) -> str:
+        """The summary."""
+        return self.summary()
+
+    @cached_property
+    def _host(self) -> _Rows:
+        rows = _Rows(self.starts, self.x, self.fun, self.grad_norm, self.n_steps, self.status)
+        if jax.process_count() > 1:
+            return multihost_utils.process_allgather(rows, tiled=True)
+        return jax.tree.map(np.asarray, rows)
+
+    def _one(self, i: Any) -> Result:
+        row = jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self._host)
+        return Result(
+            x=row.x,
+            fun=row.fun,
+            grad_norm=row.grad_norm,
+            n_steps=row.n_steps,
+            status=row.status,
+            aux=None,
+            path=None,
+            last_x=row.x,
+            opt_state=None,
+        )

@@ -1,0 +1,132 @@
+"""The queue on every device of a mesh: each serves its own share of the starts.
+
+Every array has a first axis of devices, and `shard_map` gives each device its row, so that there is
+no communication before the end.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jamsgrad._bounds import Bounds
+from jamsgrad._queue import Engine, QueueState, engine
+from jamsgrad._search import Record, Status, Stop, search
+
+DEVICES = "devices"
+
+
+class Setting(NamedTuple):
+    """What a compiled queue depends on; hashable."""
+
+    fun: Callable
+    optimizer: optax.GradientTransformation
+    mesh: Mesh
+    n_lanes: int
+    steps_per_round: int
+
+
+class Data(NamedTuple):
+    """What a compiled queue is given on every device alike."""
+
+    args: tuple
+    bounds: Bounds | None
+    stop: Stop
+
+
+def _put(mesh: Mesh, rows: np.ndarray) -> jax.Array:
+    """An array whose row i lies on device i, also when the devices belong to several processes."""
+    sharding = NamedSharding(mesh, PartitionSpec(DEVICES))
+    return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index])
+
+
+def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Array]:
+    """The starts in equal shares, the last ones filled up; and how many of each share are real."""
+    rows = np.minimum(np.arange(share * mesh.size), n - 1)
+
+    def leaf(starts: jax.Array) -> jax.Array:
+        filled = np.asarray(starts)[rows]
+        return _put(mesh, filled.reshape(mesh.size, share, *filled.shape[1:]))
+
+    counts = np.clip(n - share * np.arange(mesh.size), 0, share).astype(np.int32)
+    return jax.tree.map(leaf, starts), _put(mesh, counts)
+
+
+def _engine(setting: Setting, data: Data) -> Engine:
+    one = search(
+        setting.fun,
+        setting.optimizer,
+        data.stop,
+        args=data.args,
+        bounds=data.bounds,
+        freeze=False,
+    )
+    return engine(one, setting.n_lanes, setting.steps_per_round)
+
+
+def _on_each(setting: Setting, local: Callable, shared: Any, own: tuple) -> Any:
+    """`local(shared, *own)` on every device, with its own row of `own`."""
+
+    def row(shared: Any, own: tuple) -> Any:
+        out = local(shared, *jax.tree.map(lambda leaf: leaf[0], own))
+        return jax.tree.map(lambda leaf: leaf[None], out)
+
+    rows = PartitionSpec(DEVICES)
+    specs = (PartitionSpec(), rows)
+    return jax.shard_map(row, mesh=setting.mesh, in_specs=specs, out_specs=rows, check_vma=False)(
+        shared, own
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def init(setting: Setting, data: Data, shares: Any, counts: jax.Array) -> QueueState:
+    def local(data: Data, shares: Any, count: jax.Array) -> QueueState:
+        return _engine(setting, data).init(shares, count)
+
+    return _on_each(setting, local, data, (shares, counts))
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=3)
+def advance(
+    setting: Setting, data: Data, shares: Any, queue: QueueState, n_rounds: Any
+) -> QueueState:
+    def local(shared: tuple, queue: QueueState, shares: Any) -> QueueState:
+        data, n_rounds = shared
+        return _engine(setting, data).advance(queue, shares, n_rounds)
+
+    return _on_each(setting, local, (data, n_rounds), (queue, shares))
+
+
+@partial(jax.jit, static_argnums=0)
+def look(setting: Setting, queue: QueueState) -> tuple:
+    """Whether lanes are busy, and how many searches are done, succeeded, and the lowest value."""
+    records = queue.records
+    status = records.status
+    done, success = (status != Status.STOPPED), (status > 0)
+    finite = jnp.where(jnp.isfinite(records.fun), records.fun, jnp.inf)
+    busy = queue.serves < queue.n_starts[:, None]
+    looks = jnp.any(busy), jnp.sum(done), jnp.sum(success), jnp.min(finite)
+    everywhere = NamedSharding(setting.mesh, PartitionSpec())
+    return jax.lax.with_sharding_constraint(looks, everywhere)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Record, Any]:
+    """All records by start, and the share of the executed steps that was useful."""
+
+    def local(data: Data, queue: QueueState) -> Record:
+        return _engine(setting, data).collect(queue)
+
+    records = _on_each(setting, local, data, (queue,))
+    records = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:n], records)
+    ended = jnp.sum(records.status != Status.STOPPED, dtype=jnp.float32)
+    useful = jnp.sum(records.n_steps, dtype=jnp.float32) + ended  # moves, and the last evaluations
+    rounds = jnp.maximum(jnp.sum(queue.rounds, dtype=jnp.float32), 1)
+    executed = rounds * float(setting.steps_per_round * setting.n_lanes)
+    everywhere = NamedSharding(setting.mesh, PartitionSpec())
+    return records, jax.lax.with_sharding_constraint(useful / executed, everywhere)
