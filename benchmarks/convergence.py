@@ -39,6 +39,11 @@ def start(problem: problems.Problem) -> jax.Array:
     return jnp.asarray(lower + share * (upper - lower))
 
 
+def elsewhere(problem: problems.Problem, result: jamsgrad.Result) -> str:
+    """A mark for a search that converged to something else than the global minimum."""
+    return "" if result.fun < problem.minimum + 1e-3 else " *"
+
+
 def main(argv: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -58,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
             jamsgrad.minimize,
             problem.fun,
             start(problem),
+            bounds=problem.bounds,
             max_steps=args.max_steps,
             gtol=1e-4,
         )
@@ -70,14 +76,17 @@ def main(argv: list[str] | None = None) -> None:
         }
         seconds = in_turns(runs, args.rounds)
         cells = [
-            f"{results[name].n_steps} ({1e3 * median(seconds[name]):.1f})"
-            if results[name].success
-            else f"- ({jamsgrad.Status(int(results[name].status)).name})"
-            for name in optimizers
+            f"{result.n_steps} ({1e3 * median(seconds[name]):.1f}){elsewhere(problem, result)}"
+            if result.success
+            else "-"
+            for name, result in results.items()
         ]
         rows.append([f"{problem.name}, n = {problem.bounds[0].size}", *cells])
-    print(f"Steps (milliseconds) to gtol = 1e-4 at learning rate {args.learning_rate:g}.")
-    print(f"{machine()}\n")
+    print(
+        f"Steps (and milliseconds) to gtol = 1e-4 at learning rate {args.learning_rate:g}, in "
+        f"float64; -: not within {args.max_steps:,} steps; *: not at the global minimum. "
+        f"{machine()}.\n"
+    )
     print(table(["", *optimizers], rows))
 
 

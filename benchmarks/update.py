@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
                     f"{n_bytes / median(seconds[name]) / 1e9:.1f}",
                 ]
             )
+        del runs
     print(f"{args.millions} million float32 parameters; {machine()}\n")
     print(table(["", "leaves", "ms", "time / optax.amsgrad", "GB/s"], rows))
 

@@ -5,7 +5,8 @@
 The losses are linear, f_t(x) = g_t x on [-1, 1]: mostly g_t = -10, but one step in 101 it is 1010
 (online), or each with probability 0.01 (stochastic). The best x is -1. Adam divides the rare large
 gradient by its own size and forgets that size before the next one, so the small ones win: it goes
-to +1. Both use the learning rate 1 / sqrt(t). Draws the average regret and the iterate.
+to +1. Both use the learning rate 1 / sqrt(t). Draws the expected
+average regret and the iterate.
 """
 
 import argparse
@@ -32,7 +33,7 @@ ROWS = 1000
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def play(problem, optimizer, every, key):
-    """x_t and the average regret in ROWS rows, one each `every` steps."""
+    """x_t and the expected average regret in ROWS rows, one each `every` steps."""
 
     def step(carry, t):
         x, state, average_regret = carry
@@ -89,7 +90,7 @@ def main(argv=None):
             print(f"{setting}: {name} ends at {ends}")
         draw(column, t, results)
         column[0].set(title=f"{setting}, {len(seeds)} seed(s)")
-    axes[0, 0].set(ylabel="average regret")
+    axes[0, 0].set(ylabel="expected average regret")
     axes[1, 0].set(ylabel="iterate $x_t$")
     axes[1, 1].legend(loc="center right")
     args.out.mkdir(parents=True, exist_ok=True)

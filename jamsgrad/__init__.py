@@ -1,17 +1,30 @@
 """jamsgrad: AMSGrad for JAX, with the numbers of the library you come from."""
 
-from jamsgrad import problems as problems
+import importlib as _importlib
+import typing as _typing
+
 from jamsgrad import schedules as schedules
 from jamsgrad._amsgrad import Convention as Convention
 from jamsgrad._amsgrad import ScaleByAmsgradState as ScaleByAmsgradState
 from jamsgrad._amsgrad import conventions as conventions
 from jamsgrad._amsgrad import scale_by_amsgrad as scale_by_amsgrad
-from jamsgrad._minimize import Path as Path
-from jamsgrad._minimize import Result as Result
-from jamsgrad._minimize import minimize as minimize
 from jamsgrad._optimizers import amsgrad as amsgrad
 from jamsgrad._optimizers import amsgradw as amsgradw
 from jamsgrad._precision import MomentDtypes as MomentDtypes
-from jamsgrad._search import Status as Status
+
+if _typing.TYPE_CHECKING:
+    from jamsgrad._searching import *  # noqa: F403
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """Load the search when it is first used: those who only train never wait for it."""
+    if not name.startswith("_") and name in __dir__():
+        return getattr(_importlib.import_module("jamsgrad._searching"), name)
+    raise AttributeError(f"module 'jamsgrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    names = {*globals(), *vars(_importlib.import_module("jamsgrad._searching"))}
+    return sorted(name for name in names if not name.startswith("_"))

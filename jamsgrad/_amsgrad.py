@@ -1,9 +1,12 @@
 """AMSGrad as Reddi, Kale and Kumar wrote it (ICLR 2018, Algorithm 2): the algorithm, nothing else.
 
-m_t    = b1_t m_{t-1} + (1 - b1_t) g_t
-v_t    = b2_t v_{t-1} + (1 - b2_t) |g_t|^2
-vhat_t = max(vhat_{t-1}, v_t)
-u_t    = m_t / (sqrt(vhat_t) + eps)
+    m_t    = b1_t m_{t-1} + (1 - b1_t) g_t
+    v_t    = b2_t v_{t-1} + (1 - b2_t) |g_t|^2
+    vhat_t = max(vhat_{t-1}, v_t)
+    u_t    = m_t / (sqrt(vhat_t) + eps)             eps = 0 in the paper
+    x_t    = Proj_F(x_{t-1} - alpha_t u_t)          in _optimizers.py and _bounds.py
+
+g_t is the gradient at x_{t-1}; m, v and vhat start at 0.
 """
 
 from functools import partial
@@ -112,7 +115,7 @@ def scale_by_amsgrad(
 
     Args:
       b1: decay rate of m: a number in [0, 1), a 0-d array, or a schedule from the count of steps
-        taken (0 at the first) to such a number. b1_t = b1^t of the tutorial is
+        taken (0 at the first) to such a number (not checked). b1_t = b1^t of the tutorial is
         `optax.exponential_decay(b1, 1, b1)`; b1 / t of the paper is `schedules.inverse_time(b1)`.
       b2: decay rate of v, likewise.
       eps: added to the square root, at least 0; None takes the convention's own.
@@ -173,9 +176,7 @@ def scale_by_amsgrad(
         **extra_args: Any,
     ) -> tuple[Any, ScaleByAmsgradState]:
         del params, extra_args
-        # Schedules compute in the precision of the count: int32 gives float32, int64 float64.
-        double = state.v_weight.dtype == "float64"
-        count = state.count.astype(jnp.int64) if double else state.count
+        count = _precision.exact(state.count)
         b1_t, b2_t = _decay(b1, count), _decay(b2, count)
         # The weights are averages of ones: exact under schedules, and free of the cancellation in
         # 1 - b**t, which in float32 is off by 0.7 % at b2 = 0.999999 and which a max remembers.
@@ -207,7 +208,7 @@ def scale_by_amsgrad(
             u = _divide(wide(m), wide(c1) * (root + wide(eps_t)))
             return u.astype(grad.dtype), m, v, vhat
 
-        grads, treedef = jax.tree.flatten(updates)
+        grads, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, updates))
         moments = map(treedef.flatten_up_to, (state.m, state.v, state.vhat))
         new = [leaf(i, *xs) for i, xs in enumerate(zip(grads, *moments, strict=True))]
         updates, m, v, vhat = (treedef.unflatten([x[k] for x in new]) for k in range(4))
@@ -248,6 +249,8 @@ def _rule(convention: str | Convention) -> Convention:
     if not isinstance(convention, Convention):
         _check.one_of("convention", convention, conventions, or_else="a jamsgrad.Convention")
         return conventions[convention]
+    if not isinstance(convention.debias_m, bool):
+        raise TypeError(f"convention.debias_m must be a bool, got {convention.debias_m!r}")
     _check.one_of("convention.debias_v", convention.debias_v, ("never", "before_max", "after_max"))
     if convention.eps_hat and convention.debias_v != "after_max":
         raise ValueError(

@@ -7,6 +7,8 @@ from typing import Any
 
 from jax.core import Tracer
 
+_INT32_MAX = 2**31 - 1
+
 
 def in_range(
     name: str,
@@ -42,7 +44,7 @@ def in_range(
 
 
 def integer(name: str, value: Any, low: int) -> int:
-    """`value` as an int of at least `low`, or an error."""
+    """`value` as an int from `low` to the largest int32, which counts steps, or an error."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -53,6 +55,8 @@ def integer(name: str, value: Any, low: int) -> int:
         ) from None
     if number < low:
         raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
+    if number > _INT32_MAX:
+        raise ValueError(f"{name} must be an integer <= 2**31 - 1, got {value!r}")
     return number
 
 

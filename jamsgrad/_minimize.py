@@ -54,7 +54,8 @@ class Result(NamedTuple):
       aux: the auxiliary output of the objective at x, None without `has_aux`.
       path: the recorded rows, a `Path`; None without `record_every`.
       last_x: where the search stood when it stopped.
-      opt_state: the optimizer's state there; with last_x it continues the search exactly.
+      opt_state: the optimizer's state there; with last_x it continues the search bit for bit, with
+        a new record: best point, n_steps and patience start again.
 
     Example:
       >>> import jax.numpy as jnp
@@ -84,6 +85,8 @@ class Result(NamedTuple):
     @property
     def message(self) -> str:
         """Why the search stopped, in a sentence that says what to try."""
+        if jnp.ndim(self.status):
+            raise ValueError(f"a message belongs to one search, not to {self.status.shape} of them")
         return Status(int(self.status)).message
 
     def __repr__(self) -> str:
@@ -144,8 +147,9 @@ def minimize(
       optimizer: any optax transformation, such as `jamsgrad.amsgrad(0.1)`. It is called with
         `value=`, `grad=` and `value_fn=`, as `optax.lbfgs` needs.
       args: further arguments of `fun`, trees of arrays.
-      bounds: None; (lower, upper), trees that broadcast to x0; an array of shape (n, 2); or a
-        `scipy.optimize.Bounds`. x is projected onto them after every step.
+      bounds: None; a tuple (lower, upper) of trees that broadcast to x0; an array or a list of n
+        pairs; or a `scipy.optimize.Bounds`. A tuple is always (lower, upper), never pairs. x is
+        projected onto them after every step.
       max_steps: the largest number of steps, at least 0.
       gtol: stop when no component of the gradient is larger; at least 0, None for never.
       ftol: stop when the value changes by no more, relative to it where that is above 1.
@@ -157,7 +161,8 @@ def minimize(
         comes after the end changes nothing: choose it for derivatives in reverse mode.
       throw: whether to raise FloatingPointError at NaN or infinity; ignored under jit.
       opt_state: the state of the optimizer to start from, None for a new one. With
-        `x0=result.last_x, opt_state=result.opt_state` a search continues where it stopped.
+        `x0=result.last_x, opt_state=result.opt_state` a search continues where it stopped,
+        bit for bit; its record (best point, n_steps, patience) starts again.
 
     Returns:
       A `Result`. A search that fails still holds its best finite point.
@@ -180,16 +185,19 @@ def minimize(
       [1. 2.]
 
     References:
-      Reddi, Kale and Kumar, ICLR 2018, Algorithm 2 (the projection); the stop rules are those of
-      `scipy.optimize.minimize(method="L-BFGS-B")`, with xtol beside them.
+      Reddi, Kale and Kumar, ICLR 2018, Algorithm 2 (the projection); the stop rules are
+      after those of `scipy.optimize.minimize(method="L-BFGS-B")`, with xtol beside them.
     """
     _check.one_of("loop", loop, ("while", "scan"))
     if record_every is not None:
         record_every = _check.integer("record_every", record_every, 1)
-    if not isinstance(args, tuple):
-        raise TypeError(f"args must be a tuple of the further arguments of fun, got {args!r}")
+    check_arguments(optimizer, args)
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     x0 = floating(x0)
+    if opt_state is not None:
+        expected = jax.tree.structure(jax.eval_shape(optimizer.init, x0))
+        if jax.tree.structure(opt_state) != expected:
+            raise ValueError(f"opt_state is not a state of this optimizer for x0: {opt_state!r}")
     box = _bounds.parse(bounds, x0)
     _bounds.check_inside(x0, box)
     result = _minimize(
@@ -211,20 +219,31 @@ def minimize(
     return result
 
 
-def floating(x: Any) -> Any:
+def check_arguments(optimizer: Any, args: Any) -> None:
+    """Raise unless `optimizer` is one and `args` is a tuple."""
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(
+            f"optimizer must be an optax.GradientTransformation, got {optimizer!r}; "
+            "call the function that makes it, as in amsgrad(0.1)"
+        )
+    if not isinstance(args, tuple):
+        raise TypeError(f"args must be a tuple of the further arguments of fun, got {args!r}")
+
+
+def floating(x: Any, name: str = "x0") -> Any:
     """The start as strongly typed arrays, or an error that names what is not floating."""
 
     def leaf(path: Any, value: Any) -> jax.Array:
         dtype = jnp.result_type(value)
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
-                f"x0{jax.tree_util.keystr(path)} has dtype {dtype}: a search needs floating x"
+                f"{name}{jax.tree_util.keystr(path)} has dtype {dtype}: a search needs floating x"
             )
         return jnp.asarray(value, dtype)
 
     x = jax.tree_util.tree_map_with_path(leaf, x)
     if not any(value.size for value in jax.tree.leaves(x)):
-        raise ValueError(f"x0 = {x!r} has no numbers to search over")
+        raise ValueError(f"{name} = {x!r} has no numbers to search over")
     return x
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jamsgrad import _check
+from jamsgrad import _check, _precision
 from jamsgrad._amsgrad import Convention, scale_by_amsgrad
 from jamsgrad._precision import MomentDtypes
 
@@ -39,8 +39,8 @@ def amsgrad(
       eps: added to the square root, at least 0; None takes the convention's own.
       eps_root: added under the square root, at least 0.
       convention: "paper", "optax", "pytorch", "keras" or a `Convention`: whose numbers to give.
-        "paper" and "optax" keep the promise that sqrt(vhat) never shrinks; "pytorch" and "keras",
-        which correct the bias after the maximum, do not.
+        "paper" and "optax" keep the promise that the denominator never shrinks; "pytorch" and
+        "keras", which correct the bias after the maximum, do not.
       moment_dtype: how m, v and vhat are stored: None for the dtype of each parameter, float32 at
         least; "bfloat16" for 6 bytes of state per parameter; or a `MomentDtypes`.
 
@@ -148,7 +148,7 @@ def amsgradw(
 
 def _descend(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
     if callable(learning_rate):
-        return optax.scale_by_learning_rate(learning_rate)
+        return optax.scale_by_learning_rate(lambda count: learning_rate(_precision.exact(count)))
     _check.in_range("learning_rate", learning_rate, 0)
 
     def scale(u: Any, _: Any) -> jax.Array:

@@ -23,7 +23,8 @@ class MomentDtypes(NamedTuple):
 
     Attributes:
       m: dtype of the first moment: "float32", "float64", "bfloat16", or None for the parameter's
-        own dtype, float32 at least. Complex parameters keep m complex whatever is asked for.
+        own dtype, float32 at least. That of complex parameters has two such numbers, and stays in
+        its own dtype for "bfloat16", of which there are no complex numbers.
       v: dtype of the second moment, likewise.
       vhat: dtype of the running maximum of v, likewise.
 
@@ -70,14 +71,19 @@ def zeros_like(p: jax.Array, stored: str | None) -> jax.Array:
 
     `where` and not `jnp.zeros_like`: under jit only a result that depends on `p` is sharded as `p`.
     """
-    own = stored is None or jnp.iscomplexobj(p)
-    return jnp.where(False, p, 0).astype(_like(p.dtype, widest(p)) if own else stored)
+    own = stored is None or (stored == "bfloat16" and jnp.iscomplexobj(p))
+    return jnp.where(False, p, 0).astype(_like(p.dtype, widest(p) if own else jnp.dtype(stored)))
 
 
 def widest(*arrays: jax.Array) -> jnp.dtype:
     """The real dtype, float32 at least, that holds the numbers of all `arrays`."""
     double = any(jnp.finfo(x.dtype).bits == 64 for x in arrays)
     return jnp.dtype("float64" if double else "float32")
+
+
+def exact(count: Any) -> jax.Array:
+    """A count from which schedules compute in the widest precision enabled: int64 gives float64."""
+    return count.astype(jnp.int64) if jax.config.read("jax_enable_x64") else count
 
 
 def widen(x: Any, dtype: jnp.dtype) -> jax.Array:

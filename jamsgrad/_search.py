@@ -121,7 +121,7 @@ class Search(NamedTuple):
 
 
 def stop_options(max_steps: Any, gtol: Any, ftol: Any, xtol: Any, patience: Any) -> Stop:
-    """The checked stop options; they may be traced."""
+    """The checked stop options; tolerances may be traced."""
 
     def tolerance(name: str, value: Any) -> Any:
         return None if value is None else _check.in_range(name, value, 0)
@@ -253,6 +253,7 @@ def checked_objective(fun: Callable, has_aux: bool) -> Callable:
 def _grad_norm(x: Any, fun: jax.Array, grad: Any, bounds: _bounds.Bounds | None) -> jax.Array:
     """The largest component of the projected gradient, in the dtype of `fun`; NaN if one is."""
     leaves = jax.tree.leaves(_bounds.projected_gradient(x, grad, bounds))
+    leaves = [leaf for leaf in leaves if leaf.size]
     return reduce(jnp.maximum, [jnp.max(jnp.abs(leaf)).astype(fun.dtype) for leaf in leaves])
 
 

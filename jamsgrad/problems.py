@@ -13,7 +13,6 @@ Adam can fail.
 """
 
 import math
-import numbers
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from numpy.typing import ArrayLike as NumpyArrayLike
+
+from jamsgrad import _check
 
 
 class Problem(NamedTuple):
@@ -89,13 +90,6 @@ def _box(lower: NumpyArrayLike, upper: NumpyArrayLike, n: int = 2) -> tuple[np.n
 
 def _points(*points: list[float]) -> np.ndarray:
     return _constant(points)
-
-
-def _checked(name: str, n: int, at_least: int = 1) -> int:
-    """Return n as an int, or say what was given and what is allowed."""
-    if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < at_least:
-        raise ValueError(f"{name}: n must be an integer >= {at_least}, got {n!r}")
-    return int(n)
 
 
 def _sqrt(u: jax.Array) -> jax.Array:
@@ -332,13 +326,14 @@ def sphere(n: int) -> Problem:
         The problem on [-5.12, 5.12]^n, with its minimum 0 at 0.
 
     Raises:
-        ValueError: n is not an integer or is below 1.
+        TypeError: n is not an integer.
+        ValueError: n is below 1.
 
     Example:
         >>> float(sphere(3).fun(jnp.array([1.0, 2.0, 3.0])))
         14.0
     """
-    n = _checked("sphere", n)
+    n = _check.integer("sphere: n", n, 1)
     return Problem(
         name="sphere",
         fun=_sphere,
@@ -365,13 +360,14 @@ def rosenbrock(n: int) -> Problem:
         The problem on [-2.048, 2.048]^n, with its minimum 0 at (1, ..., 1).
 
     Raises:
-        ValueError: n is not an integer or is below 2.
+        TypeError: n is not an integer.
+        ValueError: n is below 2.
 
     Example:
         >>> float(rosenbrock(2).fun(jnp.array([-1.0, 1.0])))
         4.0
     """
-    n = _checked("rosenbrock", n, at_least=2)
+    n = _check.integer("rosenbrock: n", n, 2)
     return Problem(
         name="rosenbrock",
         fun=_rosenbrock,
@@ -402,13 +398,14 @@ def ackley(n: int) -> Problem:
         function has no gradient and `jax.grad` gives 0.
 
     Raises:
-        ValueError: n is not an integer or is below 1.
+        TypeError: n is not an integer.
+        ValueError: n is below 1.
 
     Example:
         >>> jax.grad(ackley(2).fun)(jnp.zeros(2)).tolist()
         [0.0, 0.0]
     """
-    n = _checked("ackley", n)
+    n = _check.integer("ackley: n", n, 1)
     return Problem(
         name="ackley",
         fun=_ackley,
@@ -435,13 +432,14 @@ def rastrigin(n: int) -> Problem:
         The problem on [-5.12, 5.12]^n, with its minimum 0 at 0.
 
     Raises:
-        ValueError: n is not an integer or is below 1.
+        TypeError: n is not an integer.
+        ValueError: n is below 1.
 
     Example:
         >>> round(float(rastrigin(2).fun(jnp.array([0.5, 0.0]))), 4)
         20.25
     """
-    n = _checked("rastrigin", n)
+    n = _check.integer("rastrigin: n", n, 1)
     return Problem(
         name="rastrigin",
         fun=_rastrigin,
@@ -472,13 +470,14 @@ def griewank(n: int) -> Problem:
         The problem on [-600, 600]^n, with its minimum 0 at 0.
 
     Raises:
-        ValueError: n is not an integer or is below 1.
+        TypeError: n is not an integer.
+        ValueError: n is below 1.
 
     Example:
         >>> float(griewank(5).fun(jnp.zeros(5)))
         0.0
     """
-    n = _checked("griewank", n)
+    n = _check.integer("griewank: n", n, 1)
     return Problem(
         name="griewank",
         fun=_griewank,
@@ -511,13 +510,14 @@ def levy(n: int) -> Problem:
         The problem on [-10, 10]^n, with its minimum 0 at (1, ..., 1).
 
     Raises:
-        ValueError: n is not an integer or is below 1.
+        TypeError: n is not an integer.
+        ValueError: n is below 1.
 
     Example:
         >>> float(levy(4).fun(jnp.ones(4)))
         0.0
     """
-    n = _checked("levy", n)
+    n = _check.integer("levy: n", n, 1)
     return Problem(
         name="levy",
         fun=_levy,
@@ -544,13 +544,14 @@ def styblinski_tang(n: int) -> Problem:
         The problem on [-5, 5]^n, with its minimum -39.166 n where every x_i is -2.9035.
 
     Raises:
-        ValueError: n is not an integer or is below 1.
+        TypeError: n is not an integer.
+        ValueError: n is below 1.
 
     Example:
         >>> round(styblinski_tang(2).minimum, 4)
         -78.3323
     """
-    n = _checked("styblinski_tang", n)
+    n = _check.integer("styblinski_tang: n", n, 1)
     return Problem(
         name="styblinski_tang",
         fun=_styblinski_tang,
@@ -577,13 +578,14 @@ def schwefel(n: int) -> Problem:
         The problem on [-500, 500]^n, with its minimum -418.98 n where every x_i is 420.97.
 
     Raises:
-        ValueError: n is not an integer or is below 1.
+        TypeError: n is not an integer.
+        ValueError: n is below 1.
 
     Example:
         >>> round(schwefel(30).minimum, 1)
         -12569.5
     """
-    n = _checked("schwefel", n)
+    n = _check.integer("schwefel: n", n, 1)
     return Problem(
         name="schwefel",
         fun=_schwefel,
@@ -632,7 +634,8 @@ def all_problems(n: int) -> tuple[Problem, ...]:
         The problems; more of them for n = 2, the only size that some have.
 
     Raises:
-        ValueError: n is not an integer or is below 2.
+        TypeError: n is not an integer.
+        ValueError: n is below 2.
 
     Example:
         >>> [problem.name for problem in all_problems(5)][:3]
@@ -640,7 +643,7 @@ def all_problems(n: int) -> tuple[Problem, ...]:
         >>> len(all_problems(2))
         20
     """
-    n = _checked("all_problems", n, at_least=2)
+    n = _check.integer("all_problems: n", n, 2)
     fixed = (problem for problem in _OF_TWO_VARIABLES if problem.bounds[0].size == n)
     return (*fixed, *(problem(n) for problem in _OF_N_VARIABLES))
 

@@ -11,7 +11,7 @@ import pytest
 
 import jamsgrad
 
-PUBLIC = sorted(name for name in vars(jamsgrad) if not name.startswith("_"))
+PUBLIC = dir(jamsgrad)
 DOCUMENTED = [name for name in PUBLIC if callable(getattr(jamsgrad, name))]
 
 
@@ -27,6 +27,14 @@ def imported():
 def test_import_leaves_out(imported, heavy):
     assert "jamsgrad" in imported
     assert not [name for name in imported if name == heavy or name.startswith(heavy + ".")]
+
+
+def test_those_who_train_do_not_wait_for_the_search(imported):
+    assert "jamsgrad._amsgrad" in imported
+    assert "jamsgrad._search" not in imported
+    assert jamsgrad.minimize.__module__ == "jamsgrad._minimize"
+    with pytest.raises(AttributeError, match="no attribute 'minimise'"):
+        jamsgrad.minimise  # noqa: B018
 
 
 def test_nothing_but_documented_objects_and_modules_is_public():

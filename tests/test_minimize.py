@@ -624,3 +624,31 @@ def search_tree(x0):
 )
 def test_every_kind_of_result_has_a_repr(make):
     assert repr(make()).startswith("Result(")
+
+
+@pytest.mark.parametrize("name", ["max_steps", "patience", "record_every"])
+def test_what_int32_cannot_count_is_refused(name):
+    with pytest.raises(ValueError, match=rf"{name} must be an integer <= 2\*\*31 - 1"):
+        minimize(quadratic, START, AMSGRAD, **{name: 2**31})
+
+
+def test_empty_leaves_of_x_do_no_harm():
+    result = minimize(lambda x: jnp.sum(x[0] ** 2), (jnp.ones(2), jnp.zeros(0)), AMSGRAD)
+    assert result.status == Status.GTOL
+
+
+@pytest.mark.parametrize("optimizer", [0.1, amsgrad, optax.adam])
+def test_what_is_no_optimizer_is_refused(optimizer):
+    with pytest.raises(TypeError, match="optimizer must be an optax"):
+        minimize(quadratic, START, optimizer)
+
+
+def test_the_state_of_another_optimizer_is_refused():
+    with pytest.raises(ValueError, match="opt_state is not a state of this optimizer"):
+        minimize(quadratic, START, AMSGRAD, opt_state=optax.adam(0.1).init(START))
+
+
+def test_a_message_belongs_to_one_search():
+    results = jax.vmap(lambda x: minimize(quadratic, x, AMSGRAD))(jnp.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"not to \(3,\)"):
+        results.message  # noqa: B018

@@ -348,3 +348,18 @@ def test_flatten_changes_nothing():
     params, grads = {"a": START, "b": START[0]}, {"a": GRADS, "b": GRADS[:, 0]}
     path, _ = run(optax.flatten(jamsgrad.amsgrad(0.1)), params, grads)
     assert_trees_close(path, run(jamsgrad.amsgrad(0.1), params, grads)[0], rtol=1e-14)
+
+
+def test_learning_rate_schedules_compute_in_float64():
+    schedule = optax.exponential_decay(0.1, 1, 0.99)
+    optimizer = jamsgrad.amsgrad(schedule, 0.0, 0.0, 0.0)  # every step is alpha_t sign(g)
+    state = optimizer.init(jnp.zeros(1))
+    for t in range(5):
+        updates, state = optimizer.update(jnp.ones(1), state)
+        np.testing.assert_allclose(updates, -0.1 * 0.99**t, rtol=1e-15)
+
+
+def test_updates_may_be_plain_numbers():
+    optimizer = jamsgrad.scale_by_amsgrad(b2=0.99)
+    updates, _ = optimizer.update(2.0, optimizer.init(1.0))
+    np.testing.assert_allclose(updates, 1.0, rtol=1e-6)

@@ -374,3 +374,14 @@ def test_derivatives_go_straight_through_the_rounding(differentiate):
     exact = differentiate(first_update)(jnp.float32(0.9), None)
     assert exact == pytest.approx(-2 / np.sqrt(1e-3), rel=1e-5)
     assert rounded == pytest.approx(exact, rel=2**-6)  # two moments, each within a bfloat16 ulp
+
+
+def test_complex_moments_take_the_dtype_asked_for_where_there_is_one():
+    def stored(dtype):
+        return scale_by_amsgrad(moment_dtype=dtype).init(jnp.zeros(2, "complex64")).m.dtype.name
+
+    assert [stored(dtype) for dtype in (None, "float64", "bfloat16")] == [
+        "complex64",
+        "complex128",
+        "complex64",
+    ]
