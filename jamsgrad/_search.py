@@ -193,7 +193,8 @@ def search(
                 point.grad_norm <= jnp.asarray(stop.gtol, fun.dtype), Status.GTOL, status
             )
         met = (status > 0) & (status != Status.COMPLETED)
-        finite = _all(jax.tree.map(jnp.isfinite, (x, fun, grad)))
+        both = jax.tree.map(lambda a, g: jnp.isfinite(a) & jnp.isfinite(g), x, grad)
+        finite = jnp.isfinite(fun) & _all(both)
         status = jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)
 
         moves = running & (status == Status.STOPPED)

@@ -27,7 +27,7 @@ def next_point(updates, state, params):
 
 
 # Goes along the points in its state, whatever the gradient says; numbers with few digits are exact.
-walker = optax.GradientTransformation(lambda params: None, next_point)
+walker = optax.GradientTransformation(lambda params: (0, params), next_point)
 
 
 def follow(fun, *points, **options):
