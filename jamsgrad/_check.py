@@ -16,17 +16,16 @@ def in_range(
     low: float = -math.inf,
     high: float = math.inf,
     *,
-    open_low: bool = False,
     open_high: bool = False,
 ) -> Any:
     """`value` as a float, or an error unless it is finite and low <= value <= high.
 
-    `open_low` and `open_high` exclude the end. Tracers pass unchecked: their value is known only
+    `open_high` excludes the upper end. Tracers pass unchecked: their value is known only
     at run time, and jitting over a hyperparameter must keep working.
     """
     if isinstance(value, Tracer):
         return value
-    allowed = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    allowed = f"[{low:g}, {high:g}{')' if open_high else ']'}"
     try:
         if isinstance(value, str):
             raise TypeError
@@ -36,9 +35,8 @@ def in_range(
             f"{name} must be a real number in {allowed}, got {value!r} of type "
             f"{type(value).__name__}"
         ) from None
-    above = number > low if open_low else number >= low
     below = number < high if open_high else number <= high
-    if not (math.isfinite(number) and above and below):
+    if not (math.isfinite(number) and number >= low and below):
         raise ValueError(f"{name} must be a finite number in {allowed}, got {value!r}")
     return number
 

@@ -130,8 +130,7 @@ def multistart(
     n_starts = _check.integer("n_starts", n_starts, 1)
     lanes = _check.integer("lanes", lanes, 1)
     points = _all_starts(key, n_starts, bounds, sampler, starts)
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), points)
-    data = sharded.Data(args, _bounds.parse(bounds, one), stop)
+    data = sharded.Data(args, _box(bounds, points), stop)
 
     devices = np.array(jax.devices()[:1]) if mesh is None else mesh.devices.ravel()
     share = _ceil(n_starts, devices.size)
@@ -182,8 +181,7 @@ def _all_starts(key: jax.Array, n: int, bounds: Any, sampler: str | Callable, ow
         shapes = jax.tree.map(lambda leaf: leaf.shape, own)
         raise ValueError(f"starts need one common first axis of starts, got shapes {shapes}")
     ((n_own,),) = counts
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), own)
-    box = _bounds.parse(bounds, one)
+    box = _box(bounds, own)
     if box is not None:
         own = inside(own, n_own, box)
     if n_own > n:
@@ -192,6 +190,12 @@ def _all_starts(key: jax.Array, n: int, bounds: Any, sampler: str | Callable, ow
         return own
     drawn = sample_starts(key, n, box, sampler)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b[n_own:]]), own, drawn)
+
+
+def _box(bounds: Any, starts: Any) -> _bounds.Bounds | None:
+    """The box of one search, whose x is a row of the starts."""
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), starts)
+    return _bounds.parse(bounds, one)
 
 
 def _drain(
