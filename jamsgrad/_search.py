@@ -193,8 +193,7 @@ def search(
                 point.grad_norm <= jnp.asarray(stop.gtol, fun.dtype), Status.GTOL, status
             )
         met = (status > 0) & (status != Status.COMPLETED)
-        both = jax.tree.map(lambda a, g: jnp.isfinite(a) & jnp.isfinite(g), x, grad)
-        finite = jnp.isfinite(fun) & _all(both)
+        finite = ~jnp.isnan(point.grad_norm)
         status = jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)
 
         moves = running & (status == Status.STOPPED)
@@ -252,10 +251,23 @@ def checked_objective(fun: Callable, has_aux: bool) -> Callable:
 
 
 def _grad_norm(x: Any, fun: jax.Array, grad: Any, bounds: _bounds.Bounds | None) -> jax.Array:
-    """The largest component of the projected gradient, in the dtype of `fun`; NaN if one is."""
-    leaves = jax.tree.leaves(_bounds.projected_gradient(x, grad, bounds))
-    leaves = [leaf for leaf in leaves if leaf.size]
-    return reduce(jnp.maximum, [jnp.max(jnp.abs(leaf)).astype(fun.dtype) for leaf in leaves])
+    """The largest component of the projected gradient; NaN unless x, fun and grad are finite.
+
+    Whether they are is told by the same reduction: XLA on CPUs computes what is not reduced again
+    in everything that depends on it, here all of the record.
+    """
+
+    def largest(x: jax.Array, grad: jax.Array, projected: jax.Array) -> jax.Array:
+        sizes = jnp.abs(projected)
+        for a in (x, grad, fun):
+            sizes += jnp.real(0 * a).astype(sizes.dtype)  # 0, or NaN
+        return jnp.max(sizes).astype(fun.dtype)
+
+    points, grads, projecteds = map(
+        jax.tree.leaves, (x, grad, _bounds.projected_gradient(x, grad, bounds))
+    )
+    leaves = zip(points, grads, projecteds, strict=True)
+    return reduce(jnp.maximum, [largest(*leaf) for leaf in leaves if leaf[0].size])
 
 
 def _count(running: jax.Array, still: Stillness | None, tol: Any, new: Any) -> Stillness | None:
