@@ -191,7 +191,7 @@ def minimize(
     _check.one_of("loop", loop, ("while", "scan"))
     if record_every is not None:
         record_every = _check.integer("record_every", record_every, 1)
-    check_arguments(optimizer, args)
+    check_arguments(fun, optimizer, args)
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     x0 = floating(x0)
     if opt_state is not None:
@@ -219,8 +219,16 @@ def minimize(
     return result
 
 
-def check_arguments(optimizer: Any, args: Any) -> None:
-    """Raise unless `optimizer` is one and `args` is a tuple."""
+def check_arguments(fun: Any, optimizer: Any, args: Any) -> None:
+    """Raise unless `fun` is a function, `optimizer` is one and `args` is a tuple."""
+    if not callable(fun):
+        raise TypeError(f"fun must be a function of x, got {fun!r}")
+    try:
+        hash(fun)
+    except TypeError:
+        raise TypeError(
+            f"fun must be hashable, because what was compiled for it is kept; got {fun!r}"
+        ) from None
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             f"optimizer must be an optax.GradientTransformation, got {optimizer!r}; "

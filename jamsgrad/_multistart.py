@@ -1,53 +1,32 @@
 """`multistart`: the host around the queue: devices, progress and interruption."""
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from jamsgrad import _bounds, _check
+from jamsgrad import _bounds, _check, _checkpoint
 from jamsgrad import _sharded_queue as sharded
 from jamsgrad._minimize import check_arguments, floating
 from jamsgrad._multistart_result import MultiStartResult, Question
+from jamsgrad._progress import Progress, interruptible, progress_bar
 from jamsgrad._queue import QueueState
 from jamsgrad._search import stop_options
 from jamsgrad._starts import inside, sample_starts
 
 _STEPS_PER_ROUND = 128  # a stopped lane waits for half a round, and a round costs a few steps
 _SLICE_SECONDS = 0.5  # between two looks at the queue: for progress, callbacks and Ctrl-C
-_ALL = 2**30  # more rounds than any queue needs
-
-
-class Progress(NamedTuple):
-    """How far a `multistart` has come: what its callback is given.
-
-    Attributes:
-      done: searches that have ended.
-      n_starts: searches in all.
-      n_success: those that met a tolerance, or ran all their steps without one.
-      best: the lowest value handed in so far, infinite before there is one.
-      seconds: since the first step.
-
-    Example:
-      >>> import jamsgrad
-      >>> def report(progress: jamsgrad.Progress) -> None:
-      ...     print(f"{progress.done} of {progress.n_starts}: best {progress.best:.3g}")
-    """
-
-    done: int
-    n_starts: int
-    n_success: int
-    best: float
-    seconds: float
 
 
 def multistart(
@@ -64,6 +43,8 @@ def multistart(
     mesh: Mesh | None = None,
     progress: bool = False,
     callback: Callable[[Progress], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
     max_steps: int = 1000,
     gtol: float | None = 1e-5,
     ftol: float | None = None,
@@ -96,7 +77,11 @@ def multistart(
       mesh: the devices to share the starts among, any `jax.sharding.Mesh`; None for one device.
       progress: whether to show a progress bar, which needs the extra `progress`.
       callback: called with a `Progress` about twice a second; raising StopIteration ends the
-        search with what it has, as Ctrl-C does. With several processes it must do so on all.
+        search with what it has, as Ctrl-C does, on all processes.
+      checkpoint: a folder for the state of the search, which needs the extra `checkpoint`. The same
+        call with the same folder goes on where the last one stopped or was killed, bit for bit;
+        once complete, it returns at once. One folder for all processes.
+      checkpoint_every: seconds between two writings of it, at least 0.
       max_steps: the largest number of steps of a search, at least 0.
       gtol: as in `minimize`.
       ftol: as in `minimize`.
@@ -107,9 +92,11 @@ def multistart(
       A `MultiStartResult`. Searches that ended badly are in it, with their best finite point.
 
     Raises:
-      ValueError: if an option is out of its range, or starts and bounds do not fit.
+      ValueError: if an option is out of its range, starts and bounds do not fit, or the checkpoint
+        is of another search.
       TypeError: if `fun` does not return a real scalar, or x is not floating.
       ImportError: if progress or checkpoints are asked for without their extra.
+      RuntimeError: if another search uses the checkpoint.
 
     Example:
       >>> import jax
@@ -125,38 +112,56 @@ def multistart(
       The stop rules and the projection are those of `minimize`.
     """
     began = time.perf_counter()
-    check_arguments(optimizer, args)
+    check_arguments(fun, optimizer, args)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, bounds, starts, args))):
+        raise TypeError("multistart drives the devices itself: under jit and vmap use minimize")
+    if mesh is not None and not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     n_starts = _check.integer("n_starts", n_starts, 1)
     lanes = _check.integer("lanes", lanes, 1)
+    checkpoint_every = _check.in_range("checkpoint_every", checkpoint_every, 0)
     points = _all_starts(key, n_starts, bounds, sampler, starts)
-    data = sharded.Data(args, _box(bounds, points), stop)
-
-    devices = np.array(jax.devices()[:1]) if mesh is None else mesh.devices.ravel()
+    data = sharded.Data(
+        args=args,
+        bounds=_box(bounds, points),
+        stop=stop,
+        steps_per_round=_ceil(max_steps + 1, _ceil(max_steps + 1, _STEPS_PER_ROUND)),
+    )
+    devices = np.array(jax.local_devices()[:1]) if mesh is None else mesh.devices.ravel()
     share = _ceil(n_starts, devices.size)
     setting = sharded.Setting(
         fun=fun,
         optimizer=optimizer,
         mesh=Mesh(devices, (sharded.DEVICES,)),
         n_lanes=min(lanes, 16 * _ceil(share, 16)),
-        steps_per_round=_ceil(max_steps + 1, _ceil(max_steps + 1, _STEPS_PER_ROUND)),
     )
     shares, counts = sharded.share_out(setting.mesh, points, n_starts, share)
+    advance = partial(sharded.advance, setting, data, shares)
+    look = partial(sharded.look, setting)
 
     with ExitStack() as stack:
         watchers = [] if callback is None else [callback]
         if progress:
-            watchers.append(stack.enter_context(_progress_bar(n_starts)))
-        interrupted = stack.enter_context(_interruptible())
+            watchers.append(stack.enter_context(progress_bar(n_starts)))
+        interrupted = stack.enter_context(interruptible())
         queue = sharded.init(setting, data, shares, counts)
-        advance = partial(sharded.advance, setting, data, shares)
-        queue = jax.block_until_ready(advance(queue, 0))
+        load, save = _checkpoint.NOWHERE
+        if checkpoint is not None:
+            identity = _checkpoint.identity(setting, data, points)
+            load, save = stack.enter_context(_checkpoint.opened(checkpoint, identity))
+        queue = advance(load(queue), 0)
+        look(queue)[0].block_until_ready()
         compiled = time.perf_counter()
-        look = partial(sharded.look, setting)
-        queue = _drain(advance, look, queue, n_starts, watchers, interrupted)
-    seconds = time.perf_counter() - compiled
+        queue = _drain(
+            advance, look, queue, n_starts, watchers, interrupted, save, checkpoint_every
+        )
+        searched = time.perf_counter() - compiled
 
     records, efficiency = sharded.collect(setting, data, queue, n_starts)
+    efficiency = float(efficiency)
     return MultiStartResult(
         starts=points,
         x=records.x,
@@ -164,9 +169,9 @@ def multistart(
         grad_norm=records.grad_norm,
         n_steps=records.n_steps,
         status=records.status,
-        lane_efficiency=float(efficiency),
-        seconds=seconds,
-        compile_seconds=compiled - began,
+        lane_efficiency=efficiency,
+        seconds=searched,
+        compile_seconds=time.perf_counter() - began - searched,
         question=Question(fun, optimizer, args, data.bounds, stop),
     )
 
@@ -205,57 +210,36 @@ def _drain(
     n_starts: int,
     watchers: list[Callable[[Progress], None]],
     interrupted: threading.Event,
+    save: Callable[[QueueState], None],
+    save_every: float,
 ) -> QueueState:
     """Advance the queue in slices until it runs dry or somebody stops it."""
-    began = time.perf_counter()
-    # Several processes must agree on every slice, so without watchers they take only one.
-    n_rounds = 1 if jax.process_count() == 1 or watchers else _ALL
+    began = saved = time.perf_counter()
+    n_rounds, stop, _ = _agree(1, interrupted.is_set(), False)
     busy = True
-    while busy and not interrupted.is_set():
+    while busy and not stop:
         before = time.perf_counter()
         queue = advance(queue, n_rounds)
         busy, done, n_success, best = (x.item() for x in look(queue))
         now = time.perf_counter()
-        if jax.process_count() == 1:
-            n_rounds = max(1, min(2 * n_rounds, int(n_rounds * _SLICE_SECONDS / (now - before))))
         try:
             for watch in watchers:
                 watch(Progress(done, n_starts, n_success, best, now - began))
         except StopIteration:
-            break
+            stop = True
+        stop = stop or interrupted.is_set()
+        n_rounds = max(1, min(2 * n_rounds, int(n_rounds * _SLICE_SECONDS / (now - before))))
+        n_rounds, stop, due = _agree(n_rounds, stop, now - saved > save_every)
+        if due or stop or not busy:
+            save(queue)
+            saved = time.perf_counter()
     return queue
 
 
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event instead of raising, so that no queue is lost half way."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress_bar(n_starts: int) -> Iterator[Callable[[Progress], None]]:
-    try:
-        from tqdm.auto import tqdm  # noqa: PLC0415, an extra
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install 'jamsgrad[progress]'") from None
-
-    with tqdm(total=n_starts, desc="compiling", unit=" starts") as bar:
-
-        def show(progress: Progress) -> None:
-            bar.set_description("searching", refresh=False)
-            success = progress.n_success / max(progress.done, 1)
-            bar.set_postfix_str(f"best {progress.best:.6g}, success {success:.0%}", refresh=False)
-            bar.update(progress.done - bar.n)
-
-        yield show
+def _agree(n_rounds: int, stop: bool, due: bool) -> tuple[int, bool, bool]:
+    """What all processes do next: the first one sets the pace, any may stop all."""
+    wishes = multihost_utils.process_allgather(np.array([n_rounds, stop, due])).reshape(-1, 3)
+    return int(wishes[0, 0]), bool(wishes[:, 1].any()), bool(wishes[0, 2])
 
 
 def _ceil(a: int, b: int) -> int:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 import optax
 from jax.experimental import multihost_utils
 
-from jamsgrad import _minima
+from jamsgrad import _check, _minima, _npz
 from jamsgrad._bounds import Bounds
 from jamsgrad._minima import Minimum
 from jamsgrad._minimize import Result, minimize
@@ -20,10 +21,10 @@ from jamsgrad._search import Status, Stop
 
 
 class Question(NamedTuple):
-    """What was asked: enough to search again."""
+    """What was asked: enough to search again, unless it comes from a file."""
 
-    fun: Callable
-    optimizer: optax.GradientTransformation
+    fun: Callable | None
+    optimizer: optax.GradientTransformation | None
     args: tuple
     bounds: Bounds | None
     stop: Stop
@@ -53,7 +54,7 @@ class MultiStartResult:
       status: why each search stopped, a `Status`, shape (n_starts,).
       lane_efficiency: useful steps over executed ones, idle and waiting lanes counted in.
       seconds: of searching.
-      compile_seconds: of compiling; near 0 when it was compiled before.
+      compile_seconds: of compiling and setting up; near 0 when it was compiled before.
 
     Example:
       >>> import jax
@@ -76,6 +77,11 @@ class MultiStartResult:
     compile_seconds: float
     question: Question
 
+    def __post_init__(self) -> None:
+        """Gather the rows while all processes are here; later perhaps only one asks for them."""
+        if jax.process_count() > 1:
+            _ = self._host
+
     @property
     def n_success(self) -> int:
         """How many searches met a tolerance, or ran all their steps without one."""
@@ -94,11 +100,14 @@ class MultiStartResult:
 
     def top(self, k: int) -> list[Result]:
         """The `k` searches with the lowest values."""
+        k = _check.integer("k", k, 0)
         return [self._one(i) for i in self.order[:k]]
 
     def path(self, i: int, record_every: int = 1) -> Result:
         """Search again from start `i` and record the path; the same every time."""
         question = self.question
+        if question.fun is None or question.optimizer is None:
+            raise ValueError("path() needs fun and optimizer: give them to MultiStartResult.load")
         return minimize(
             question.fun,
             jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self._host.starts),
@@ -114,6 +123,7 @@ class MultiStartResult:
         """The distinct minima that the successful searches ended in, the lowest first."""
         host = self._host
         success = (host.status > 0) & np.isfinite(host.fun)
+        assert self.question.fun is not None  # else they come from a file
         return _minima.distinct_minima(
             self.question.fun,
             jax.tree.map(lambda leaf: leaf[success], host.x),
@@ -122,6 +132,54 @@ class MultiStartResult:
             args=self.question.args,
             n_searches=host.fun.size,
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write everything but `fun` and `optimizer` to an npz file, the minima included.
+
+        Raises:
+          TypeError: if x or args is a tree of other nodes than dicts, lists and tuples.
+        """
+        question = self.question
+        _npz.save(
+            path,
+            {
+                "rows": self._host._asdict(),
+                "numbers": {
+                    "lane_efficiency": self.lane_efficiency,
+                    "seconds": self.seconds,
+                    "compile_seconds": self.compile_seconds,
+                },
+                "minima": [minimum._asdict() for minimum in self.minima],
+                "args": question.args,
+                "bounds": None if question.bounds is None else question.bounds._asdict(),
+                "stop": question.stop._asdict(),
+            },
+        )
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        fun: Callable | None = None,
+        optimizer: optax.GradientTransformation | None = None,
+    ) -> "MultiStartResult":
+        """Read what `save` wrote; with `fun` and `optimizer` paths can be searched again.
+
+        Raises:
+          ValueError: if the file is no such one, or broken. Nothing in it is ever executed.
+        """
+        saved = _npz.load(path)
+        bounds = saved["bounds"]
+        question = Question(
+            fun,
+            optimizer,
+            saved["args"],
+            None if bounds is None else Bounds(**bounds),
+            Stop(**saved["stop"]),
+        )
+        result = cls(**saved["rows"], **saved["numbers"], question=question)
+        vars(result)["minima"] = tuple(Minimum(**minimum) for minimum in saved["minima"])
+        return result
 
     def summary(self) -> str:
         """What was found and how reliable it is, as a table that a person reads."""
@@ -140,9 +198,7 @@ class MultiStartResult:
     @cached_property
     def _host(self) -> _Rows:
         rows = _Rows(self.starts, self.x, self.fun, self.grad_norm, self.n_steps, self.status)
-        if jax.process_count() > 1:
-            return multihost_utils.process_allgather(rows, tiled=True)
-        return jax.tree.map(np.asarray, rows)
+        return jax.tree.map(_gathered, rows)
 
     def _one(self, i: Any) -> Result:
         row = jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self._host)
@@ -157,3 +213,10 @@ class MultiStartResult:
             last_x=row.x,
             opt_state=None,
         )
+
+
+def _gathered(leaf: jax.Array | np.ndarray) -> np.ndarray:
+    """The whole array, also if other processes hold parts of it."""
+    if isinstance(leaf, np.ndarray) or leaf.is_fully_addressable:
+        return np.asarray(leaf)
+    return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))

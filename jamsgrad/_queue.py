@@ -44,7 +44,7 @@ class Engine(NamedTuple):
     collect: Callable[[QueueState], Record]
 
 
-def engine(search: Search, n_lanes: int, steps_per_round: int) -> Engine:
+def engine(search: Search, n_lanes: int, steps_per_round: Any) -> Engine:
     """The queue for a search made with `freeze=False`.
 
     `init(starts, n_starts)` fills the lanes; starts have their number on the leading axis.

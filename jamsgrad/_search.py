@@ -170,7 +170,7 @@ def search(
             fun_still=None if stop.ftol is None else Stillness(worst, zero),
             x_still=None if stop.xtol is None else Stillness(_full_like(x, jnp.nan), zero),
             record=Record(
-                x, worst, worst, zero, jnp.full_like(zero, Status.STOPPED), _full_like(aux, 0)
+                x, worst, worst, zero, jnp.asarray(Status.STOPPED, jnp.int32), _full_like(aux, 0)
             ),
         )
 

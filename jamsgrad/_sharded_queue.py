@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jamsgrad._bounds import Bounds
 from jamsgrad._queue import Engine, QueueState, engine
-from jamsgrad._search import Record, Status, Stop, search
+from jamsgrad._search import Record, Search, Status, Stop, search
 
 DEVICES = "devices"
 
@@ -28,7 +28,6 @@ class Setting(NamedTuple):
     optimizer: optax.GradientTransformation
     mesh: Mesh
     n_lanes: int
-    steps_per_round: int
 
 
 class Data(NamedTuple):
@@ -37,6 +36,7 @@ class Data(NamedTuple):
     args: tuple
     bounds: Bounds | None
     stop: Stop
+    steps_per_round: int
 
 
 def _put(mesh: Mesh, rows: np.ndarray) -> jax.Array:
@@ -57,16 +57,14 @@ def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Arr
     return jax.tree.map(leaf, starts), _put(mesh, counts)
 
 
+def one_search(setting: Setting, data: Data) -> Search:
+    """The search that every lane runs."""
+    fun, optimizer, _, _ = setting
+    return search(fun, optimizer, data.stop, args=data.args, bounds=data.bounds, freeze=False)
+
+
 def _engine(setting: Setting, data: Data) -> Engine:
-    one = search(
-        setting.fun,
-        setting.optimizer,
-        data.stop,
-        args=data.args,
-        bounds=data.bounds,
-        freeze=False,
-    )
-    return engine(one, setting.n_lanes, setting.steps_per_round)
+    return engine(one_search(setting, data), setting.n_lanes, data.steps_per_round)
 
 
 def _on_each(setting: Setting, local: Callable, shared: Any, own: tuple) -> Any:
@@ -127,6 +125,6 @@ def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Re
     ended = jnp.sum(records.status != Status.STOPPED, dtype=jnp.float32)
     useful = jnp.sum(records.n_steps, dtype=jnp.float32) + ended  # moves, and the last evaluations
     rounds = jnp.maximum(jnp.sum(queue.rounds, dtype=jnp.float32), 1)
-    executed = rounds * float(setting.steps_per_round * setting.n_lanes)
+    executed = rounds * jnp.asarray(data.steps_per_round, jnp.float32) * setting.n_lanes
     everywhere = NamedSharding(setting.mesh, PartitionSpec())
     return records, jax.lax.with_sharding_constraint(useful / executed, everywhere)

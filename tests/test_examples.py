@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from jamsgrad import MultiStartResult, problems
+
 ROOT = Path(__file__).parents[1]
-EXAMPLES = {  # name: arguments, and the pictures it writes
+EXAMPLES = {  # name: arguments, and the files it writes
     "bowl.py": ([], ["contour.png", "path.png", "surface.png"]),
     "vmap_bowl.py": (["--starts", "1000"], ["vmap_bowl.png"]),
     "multistart.py": (["--starts", "5000"], ["multistart.png"]),
+    "sharded_multistart.py": (["--processes", "2"], ["sharded_multistart.npz"]),
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": ([], ["adam_fails.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
@@ -44,10 +48,10 @@ def test_every_example_is_run():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example_writes_its_pictures(run, name):
+def test_example_writes_its_files(run, name):
     _, out = run(name)
     assert sorted(p.name for p in out.iterdir()) == EXAMPLES[name][1]
-    magic = {".png": b"\x89PNG", ".gif": b"GIF89a"}
+    magic = {".png": b"\x89PNG", ".gif": b"GIF89a", ".npz": b"PK"}
     assert all(p.read_bytes().startswith(magic[p.suffix]) for p in out.iterdir())
 
 
@@ -74,3 +78,11 @@ def test_the_learning_rate_is_tuned(run):
         float, re.findall(r"loss (\S+?),?(?:\s|$)", run("tune_learning_rate.py")[0])[:2]
     )
     assert tuned < first / 100
+
+
+def test_two_processes_find_what_one_device_finds(run):
+    out = run("sharded_multistart.py")[1]
+    found = MultiStartResult.load(out / "sharded_multistart.npz")
+    assert (found.n_success, len(found.minima)) == (20_000, 16)
+    problem = problems.styblinski_tang(4)
+    np.testing.assert_allclose(found.best.fun, problem.minimum, rtol=1e-6)

@@ -13,7 +13,16 @@ import optax
 import pytest
 from reference import assert_trees_close, same_bits
 
-from jamsgrad import Progress, Status, amsgrad, minimize, multistart, problems, sample_starts
+from jamsgrad import (
+    MultiStartResult,
+    Progress,
+    Status,
+    amsgrad,
+    minimize,
+    multistart,
+    problems,
+    sample_starts,
+)
 
 KEY = jax.random.key(3)
 BOX = problems.himmelblau.bounds
@@ -132,6 +141,7 @@ def test_another_number_of_lanes_gives_the_same_starts_and_results_to_rounding(f
 def test_new_data_do_not_compile_again(found):
     times = HOLED.times
     search(radius=0.5, value=9.0, key=jax.random.key(9), gtol=0.1, starts=jnp.zeros((3, 2)))
+    search(max_steps=77)
     result = search(max_steps=1002, patience=4, callback=lambda progress: None)
     assert HOLED.times == times
     assert same_bits(rows(result), rows(found))
@@ -306,6 +316,39 @@ def test_the_summary_says_what_was_found(found):
     assert re.search(r"\d+ GTOL, \d+ NONFINITE", text)
 
 
+def test_a_saved_result_is_read_back(found, tmp_path):
+    file = tmp_path / "result.npz"
+    result = search(radius=1.0, value=np.nan)
+    result.save(file)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.npz"]
+    read = MultiStartResult.load(file)
+    assert same_bits(rows(read), rows(result))
+    assert read.summary() == result.summary()
+    assert same_bits([m.x for m in read.minima], [m.x for m in result.minima])
+    assert same_bits(read.best, result.best)
+    with pytest.raises(ValueError, match="path\\(\\) needs fun and optimizer"):
+        read.path(17)
+    read = MultiStartResult.load(str(file), HOLED, AMSGRAD)
+    assert same_bits(read.path(17), result.path(17))
+    read.save(file)
+    assert same_bits(rows(MultiStartResult.load(file)), rows(result))
+
+
+def test_nothing_but_files_of_ours_are_loaded(found, tmp_path):
+    file = tmp_path / "result.npz"
+    np.savez(file, tree=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match="is no file that jamsgrad wrote, or broken"):
+        MultiStartResult.load(file)
+    with pytest.raises(FileNotFoundError):
+        MultiStartResult.load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("k", [-1, 1.5])
+def test_the_number_of_the_best_is_checked(found, k):
+    with pytest.raises((TypeError, ValueError), match="k must be an integer >= 0"):
+        found.top(k)
+
+
 # Sizes
 
 
@@ -391,6 +434,13 @@ INFINITE = (-1.0, [1.0, np.inf])
 OUTSIDE = np.array([[0.0, 0.0], [0.0, 9.0]])
 
 
+class Unhashable:
+    __hash__ = None
+
+    def __call__(self, x):
+        return jnp.sum(x)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
@@ -421,6 +471,10 @@ OUTSIDE = np.array([[0.0, 0.0], [0.0, 9.0]])
             "starts",
         ),
         ({"args": 3.0}, TypeError, "args"),
+        ({"mesh": 2}, TypeError, "mesh must be a jax.sharding.Mesh, got 2"),
+        ({"callback": 1}, TypeError, "callback must be a function of a Progress, got 1"),
+        ({"fun": None}, TypeError, "fun must be a function of x, got None"),
+        ({"fun": Unhashable()}, TypeError, "fun must be hashable"),
         ({"fun": lambda x: x}, TypeError, "real floating scalar, got float64 of shape (2,)"),
     ],
 )
@@ -428,3 +482,8 @@ def test_nonsense_is_refused_by_name_and_value(options, error, said):
     given = {"fun": problems.bowl.fun, "bounds": BOX, "optimizer": SGD, "key": KEY, "n_starts": 4}
     with pytest.raises(error, match=re.escape(said)):
         multistart(**given | options)
+
+
+def test_under_jit_it_says_what_to_use_instead():
+    with pytest.raises(TypeError, match="under jit and vmap use minimize"):
+        jax.jit(lambda key: search(key=key).fun)(KEY)

@@ -1,0 +1,153 @@
+"""Checkpoints of a queue: written while it runs, read when the same search is begun again."""
+
+import hashlib
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jamsgrad import _sharded_queue as sharded
+from jamsgrad._queue import QueueState
+from jamsgrad._search import Point
+
+try:
+    import fcntl
+except ImportError:  # Windows; nothing keeps two searches from writing to one folder there
+    fcntl = None
+
+
+class Checkpoint(NamedTuple):
+    """A folder that holds the newest state of a queue.
+
+    Attributes:
+      load: the state that was saved last, or, if there is none, the one that it is given.
+      save: replace it, atomically. If that fails, warn: a full disk must not end a search.
+    """
+
+    load: Callable[[QueueState], QueueState]
+    save: Callable[[QueueState], None]
+
+
+NOWHERE = Checkpoint(load=lambda queue: queue, save=lambda queue: None)
+
+
+@contextmanager
+def opened(path: Any, identity: dict[str, str]) -> Iterator[Checkpoint]:
+    """The checkpoint in the folder `path`, for the search that `identity` describes.
+
+    Raises:
+      ImportError: without the extra `checkpoint`.
+      ValueError: when it is loaded, if it is of another search, or broken.
+      RuntimeError: if another process uses the folder.
+    """
+    try:
+        import orbax.checkpoint as ocp  # noqa: PLC0415, an extra
+    except ImportError:
+        raise ImportError(
+            "checkpoint= needs orbax-checkpoint: pip install 'jamsgrad[checkpoint]'"
+        ) from None
+
+    folder = Path(path).absolute()
+    with ExitStack() as stack:
+        stack.enter_context(_alone(folder))
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        items = ("queue", "identity")
+        manager = stack.enter_context(
+            ocp.CheckpointManager(folder, options=options, item_names=items)
+        )
+
+        def load(queue: QueueState) -> QueueState:
+            step = manager.latest_step()
+            if step is None:
+                return queue
+
+            def read(**parts: Any) -> Any:
+                try:
+                    return manager.restore(step, args=ocp.args.Composite(**parts))
+                except Exception as error:  # whatever orbax may say to half a file
+                    raise ValueError(
+                        f"checkpoint={str(path)!r} is broken; delete it to start again"
+                    ) from error
+
+            saved = read(identity=ocp.args.JsonRestore()).identity
+            differs = [name for name in identity if saved.get(name) != identity[name]]
+            if differs:
+                raise ValueError(
+                    f"checkpoint={str(path)!r} belongs to another search: it differs in "
+                    f"{', '.join(differs)}; take another path, or delete it to start again"
+                )
+            return read(queue=ocp.args.StandardRestore(jax.tree.map(_like, queue))).queue
+
+        def save(queue: QueueState) -> None:
+            parts = ocp.args.Composite(
+                queue=ocp.args.StandardSave(queue), identity=ocp.args.JsonSave(identity)
+            )
+            try:
+                manager.save((manager.latest_step() or 0) + 1, args=parts)
+            except Exception as error:  # whatever a file system may say
+                warnings.warn(f"checkpoint={str(path)!r} was not written: {error}", stacklevel=2)
+
+        yield Checkpoint(load, save)
+
+
+def identity(setting: sharded.Setting, data: sharded.Data, starts: Any) -> dict[str, str]:
+    """What a checkpoint must share with the search that loads it, part by part."""
+    given = setting, data, jax.tree.map(lambda leaf: leaf[0], starts)
+    program = str(jax.make_jaxpr(_first_step, static_argnums=0)(*given))
+    program = re.sub("0x[0-9a-f]+", "", program)  # addresses, another time others
+    # Arrays that fun closes over are no part of that text, but of what it computes.
+    computed = map(np.asarray, jax.tree.leaves(_first_step(*given)))
+    digits = [np.array2string(leaf, precision=5) for leaf in computed]
+    return {
+        "the version of JAX": jax.__version__,
+        "fun or optimizer": _digest([program, *digits]),
+        "key or starts": _digest(starts),
+        "args": _digest(data.args),
+        "bounds": _digest(data.bounds),
+        "max_steps, a tolerance or patience": _digest(data.stop),
+        "lanes": str(setting.n_lanes),
+        "the number of devices": str(setting.mesh.size),
+    }
+
+
+@partial(jax.jit, static_argnums=0)
+def _first_step(setting: sharded.Setting, data: sharded.Data, x: Any) -> tuple[Any, Point]:
+    one = sharded.one_search(setting, data)
+    state, point = one.step(one.init(x))
+    return state.x, point
+
+
+def _digest(tree: Any) -> str:
+    """The same for the same numbers, strings and structure."""
+    digest = hashlib.sha256(str(jax.tree.structure(tree)).encode())
+    for leaf in map(np.asarray, jax.tree.leaves(tree)):
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode() + leaf.tobytes())
+    return digest.hexdigest()
+
+
+def _like(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others out of the folder; the system drops the lock however its holder ends."""
+    with ExitStack() as stack:
+        free = True
+        if fcntl and jax.process_index() == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / "lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                free = False
+        if not multihost_utils.process_allgather(np.array(free)).all():
+            raise RuntimeError(f"checkpoint={str(folder)!r} is in use by another search")
+        yield

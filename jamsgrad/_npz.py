@@ -1,0 +1,77 @@
+"""Trees of arrays in npz files, with nothing in them that could be executed when they are read."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+_FORMAT = "jamsgrad 1"
+
+
+def save(path: str | Path, tree: Any) -> None:
+    """Write a tree of dicts, lists, tuples, None, strings, numbers and arrays, whole or not at all.
+
+    Raises:
+      TypeError: if there is anything else in the tree, such as a class of your own.
+    """
+    arrays: dict[str, np.ndarray] = {}
+
+    def encode(node: Any) -> Any:
+        if node is None or isinstance(node, bool | int | float | str):
+            return node
+        if type(node) in (list, tuple):
+            return {type(node).__name__: [encode(child) for child in node]}
+        if type(node) is dict:
+            return {"dict": [[encode(key), encode(child)] for key, child in node.items()]}
+        if not isinstance(node, np.ndarray | np.generic | jax.Array):
+            raise TypeError(
+                f"only dicts, lists and tuples of arrays can be saved, got a {type(node).__name__}"
+            )
+        array = np.asarray(node)
+        name = f"array_{len(arrays)}"
+        # NumPy writes the dtypes that JAX added to it, such as bfloat16, as bytes without a name.
+        known = array.dtype.isbuiltin == 1
+        arrays[name] = array if known else array.view(f"u{array.dtype.itemsize}")
+        return {"array": name, "dtype": array.dtype.name}
+
+    text = json.dumps({"format": _FORMAT, "tree": encode(tree)})
+    path = Path(path)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, tree=np.array(text), **arrays)  # pyright: ignore[reportArgumentType]
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> Any:
+    """The tree that `save` wrote to the file.
+
+    Raises:
+      ValueError: if the file is no such one, or broken.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                contents = json.loads(str(arrays["tree"]))
+                if contents["format"] != _FORMAT:
+                    raise ValueError(contents["format"])
+                return _decode(contents["tree"], arrays)
+        except Exception as error:  # zip, JSON, NumPy: each has its own
+            raise ValueError(f"{str(path)!r} is no file that jamsgrad wrote, or broken") from error
+
+
+def _decode(node: Any, arrays: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if "array" in node:
+        array = arrays[node["array"]]
+        return array if array.dtype.name == node["dtype"] else array.view(node["dtype"])
+    ((kind, children),) = node.items()
+    if kind == "dict":
+        return {_decode(key, arrays): _decode(child, arrays) for key, child in children}
+    return {"list": list, "tuple": tuple}[kind](_decode(child, arrays) for child in children)
