@@ -113,6 +113,12 @@ def scale_by_amsgrad(
     eps, 0 included, and so is its derivative. In float32 that holds for gradients whose square
     underflows, below about 1e-19 / sqrt(1 - b2).
 
+    A finite gradient whose square overflows, above 1e19 in float32, is clipped to where it does
+    not: v = inf would never leave the maximum, and the coordinate would never move again. The
+    update is that of any other huge gradient, at most c1 / sqrt(c2). What a maximum does remember
+    of it is the algorithm's own: if such gradients are errors, put `optax.clip` before this. NaN
+    and infinite gradients are not touched: they show, and `optax.apply_if_finite` leaves them out.
+
     Args:
       b1: decay rate of m: a number in [0, 1), a 0-d array, or a schedule from the count of steps
         taken (0 at the first) to such a number (not checked). b1_t = b1^t of the tutorial is
@@ -180,8 +186,8 @@ def scale_by_amsgrad(
         b1_t, b2_t = _decay(b1, count), _decay(b2, count)
         # The weights are averages of ones: exact under schedules, and free of the cancellation in
         # 1 - b**t, which in float32 is off by 0.7 % at b2 = 0.999999 and which a max remembers.
-        m_weight = _average(b1_t, state.m_weight, 1.0)
-        v_weight = _average(b2_t, state.v_weight, 1.0)
+        m_weight = _average(b1_t, state.m_weight, 1.0, _precision.dither(state.m_weight, count))
+        v_weight = _average(b2_t, state.v_weight, 1.0, _precision.dither(state.v_weight, count))
         c1 = m_weight if rule.debias_m else 1.0
         c2_before = v_weight if rule.debias_v == "before_max" else 1.0
         c2_after = v_weight if rule.debias_v == "after_max" else 1.0
@@ -200,7 +206,7 @@ def scale_by_amsgrad(
             def maximum(old, new):
                 return _precision.store_max(jnp.maximum(wide(old), new), old.dtype)
 
-            g = wide(grad)
+            g = _with_finite_square(wide(grad))
             m = average(b1_t, m, g, dither=2 * i)
             v = average(b2_t, v, _abs_sq(g), dither=2 * i + 1)
             vhat = maximum(vhat, wide(v) / wide(c2_before))
@@ -218,16 +224,31 @@ def scale_by_amsgrad(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _average(decay: tuple, old: jax.Array, new: Any) -> jax.Array:
-    """The exponential average b old + (1 - b) new, for decay = (b, 1 - b)."""
+def _average(decay: tuple, old: jax.Array, new: Any, dither: Any = 0.0) -> jax.Array:
+    """The exponential average b old + (1 - b) new, for decay = (b, 1 - b).
+
+    It goes from the end that is nearer: b near 1 is badly rounded in float32, 1 - b is not.
+    """
     b, rest = (jnp.asarray(x, old.dtype) for x in decay)
-    return b * old + rest * new
+    new, near = jnp.asarray(new, old.dtype), b >= 0.5
+    step = jnp.where(near, rest, -b) * (new - old)
+    return jnp.where(near, old, new) + (step + dither)
 
 
 def _decay(b: Any, count: jax.Array) -> tuple:
     """(b, 1 - b) at this step, before either is rounded to the dtype that it meets."""
     b_t: Any = b(count) if callable(b) else b
     return b_t, 1.0 - b_t
+
+
+def _with_finite_square(g: jax.Array) -> jax.Array:
+    """g, clipped to where v stays finite: a maximum would remember inf for ever."""
+    limit = 0.5 * float(jnp.finfo(g.dtype).max) ** 0.5
+
+    def part(x: jax.Array) -> jax.Array:
+        return jnp.where(jnp.isinf(x), x, jnp.clip(x, -limit, limit))
+
+    return lax.complex(part(g.real), part(g.imag)) if jnp.iscomplexobj(g) else part(g)
 
 
 def _abs_sq(g: jax.Array) -> jax.Array:

@@ -111,6 +111,20 @@ def store_average(x: jax.Array, dtype: Any, count: jax.Array, dither: int) -> ja
     return _truncate(x, _random_bits(count, dither, x.shape) & 0xFFFF)
 
 
+def dither(x: jax.Array, count: jax.Array) -> jax.Array:
+    """A part of an ulp of x, from -1/2 to 1/2, another one at every count.
+
+    Added to a small increment of x it makes the rounding of their sum unbiased; without it a
+    million increments of 1e-7 drift by a percent in float32. The multiples of the golden ratio
+    spread more evenly than random numbers.
+    """
+    word = jnp.dtype(f"uint{jnp.finfo(x.dtype).bits}")
+    exponent = lax.bitcast_convert_type(jnp.asarray(jnp.inf, x.dtype), word)
+    power = lax.bitcast_convert_type(lax.bitcast_convert_type(x, word) & exponent, x.dtype)
+    turns = count.astype(jnp.int32) * jnp.int32(-0x61C88647)
+    return turns.astype(x.dtype) * (2.0**-32 * float(jnp.finfo(x.dtype).eps)) * power
+
+
 def store_max(x: jax.Array, dtype: Any) -> jax.Array:
     """Round a maximum x >= 0 up to `dtype`: stored >= x, and a stored value stores as itself."""
     narrow = jnp.dtype("float32") if dtype == jnp.bfloat16 else dtype

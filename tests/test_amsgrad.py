@@ -299,6 +299,53 @@ def test_derivatives_through_ten_steps_equal_finite_differences(convention):
     check_grads(end, arguments, order=1, modes=("fwd", "rev"), rtol=1e-6, eps=1e-6)
 
 
+# Gradients whose square overflows
+
+
+@pytest.mark.parametrize("spike", [1e20, -3e38])
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_a_coordinate_outlives_a_gradient_whose_square_overflows(convention, spike):
+    grads = np.concatenate([gradients((5, 1)), [[spike]], gradients((95, 1), seed=1)])
+
+    def updates(optimizer, dtype):
+        def step(state, grad):
+            update, state = optimizer.update(grad, state)
+            return state, update
+
+        state = optimizer.init(jnp.zeros(1, dtype))
+        return jax.lax.scan(step, state, jnp.asarray(grads, dtype))
+
+    state, narrow = updates(scale_by_amsgrad(b2=0.99, convention=convention), "float32")
+    _, wide = updates(scale_by_amsgrad(b2=0.99, convention=convention), "float64")
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    np.testing.assert_allclose(narrow, wide, rtol=1e-5, atol=1e-30)
+    assert np.all(np.abs(narrow[5:]) > 1e-6)
+    # optax loses it for ever.
+    with jax.numpy_dtype_promotion("standard"):
+        _, lost = updates(optax.scale_by_amsgrad(b2=0.99), "float32")
+    np.testing.assert_array_equal(lost[5:], 0)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_gradients_that_are_not_finite_stay_visible(bad):
+    optimizer = scale_by_amsgrad()
+    update, _ = optimizer.update(jnp.array([bad, 1.0]), optimizer.init(jnp.zeros(2)))
+    assert np.isnan(update[0])
+    assert np.isfinite(update[1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_the_largest_gradients_of_all_give_the_updates_of_any_constant_gradient(convention, dtype):
+    largest = float(np.finfo(dtype).max) * (1 + 1j if dtype == "complex64" else 1)
+    optimizer = scale_by_amsgrad(0.9, 0.99, convention=convention)
+    state = optimizer.init(jnp.zeros(1, dtype))
+    for t in range(1, 51):
+        update, state = optimizer.update(jnp.full(1, largest, dtype), state)
+        expected = (1 - 0.9**t) / np.sqrt(1 - 0.99**t) if convention == "paper" else 1.0
+        np.testing.assert_allclose(np.abs(update), expected, rtol=1e-5)
+
+
 # Shapes, dtypes, trees
 
 
@@ -477,6 +524,22 @@ def test_float32_weights_have_no_cancellation():
     optimizer = scale_by_amsgrad(b2=0.999999)
     _, state = optimizer.update(jnp.ones(1, "float32"), optimizer.init(jnp.ones(1, "float32")))
     np.testing.assert_allclose(state.v_weight, 1e-6, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("b1", "b2"), [(0.9, 0.999), (0.999, 0.99999), (0.9999, 0.999999), (0.99999, 0.9999999)]
+)
+def test_float32_weights_do_not_drift_in_a_million_steps(b1, b2):
+    optimizer = scale_by_amsgrad(b1, b2, convention="optax")
+
+    def step(state, _):
+        _, state = optimizer.update(jnp.ones(1, "float32"), state)
+        return state, None
+
+    state = optimizer.init(jnp.zeros(1, "float32"))
+    state, _ = jax.jit(lambda state: jax.lax.scan(step, state, length=10**6))(state)
+    exact = [-np.expm1(1e6 * np.log(b)) for b in (b1, b2)]
+    np.testing.assert_allclose((state.m_weight, state.v_weight), exact, rtol=1e-5)
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
