@@ -115,9 +115,9 @@ def scale_by_amsgrad(
 
     A finite gradient whose square overflows, above 1e19 in float32, is clipped to where it does
     not: v = inf would never leave the maximum, and the coordinate would never move again. The
-    update is that of any other huge gradient, at most c1 / sqrt(c2). What a maximum does remember
-    of it is the algorithm's own: if such gradients are errors, put `optax.clip` before this. NaN
-    and infinite gradients are not touched: they show, and `optax.apply_if_finite` leaves them out.
+    updates are those of float64. That a maximum remembers a spike is the algorithm's own: where
+    spikes are errors, put `optax.clip_by_global_norm` before this. NaN and infinite gradients are
+    not touched: they show, and `optax.apply_if_finite` leaves them out.
 
     Args:
       b1: decay rate of m: a number in [0, 1), a 0-d array, or a schedule from the count of steps

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -83,11 +84,13 @@ def opened(path: Any, identity: dict[str, str]) -> Iterator[Checkpoint]:
                     f"checkpoint={str(path)!r} belongs to another search: it differs in "
                     f"{', '.join(differs)}; take another path, or delete it to start again"
                 )
-            return read(queue=ocp.args.StandardRestore(jax.tree.map(_like, queue))).queue
+            like = jax.tree.map(_like, _without_keys(queue))
+            return _with_keys(read(queue=ocp.args.StandardRestore(like)).queue, queue)
 
         def save(queue: QueueState) -> None:
             parts = ocp.args.Composite(
-                queue=ocp.args.StandardSave(queue), identity=ocp.args.JsonSave(identity)
+                queue=ocp.args.StandardSave(_without_keys(queue)),
+                identity=ocp.args.JsonSave(identity),
             )
             try:
                 manager.save((manager.latest_step() or 0) + 1, args=parts)
@@ -132,18 +135,34 @@ def _digest(tree: Any) -> str:
     return digest.hexdigest()
 
 
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _without_keys(queue: QueueState) -> QueueState:
+    """Random keys as numbers; an optimizer may hold some, and not every orbax writes them."""
+    return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else a, queue)
+
+
+def _with_keys(queue: QueueState, like: QueueState) -> QueueState:
+    def leaf(a: jax.Array, like: jax.Array) -> jax.Array:
+        return jax.random.wrap_key_data(a, impl=jax.random.key_impl(like)) if _is_key(like) else a
+
+    return jax.tree.map(leaf, queue, like)
+
+
 def _like(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep others out of the folder; the system drops the lock however its holder ends."""
+    """Keep others out of the folder by a lock beside it, which no holder survives."""
     with ExitStack() as stack:
         free = True
         if fcntl and jax.process_index() == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((folder / "lock").open("w"))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(folder.with_name(f"{folder.name}.lock").open("w"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -264,4 +263,5 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(tmp_path):
 
 def test_the_folder_holds_the_checkpoint_and_nothing_else(tmp_path):
     search(checkpoint=tmp_path / "new" / "folder")
-    assert sorted(p.name for p in Path(tmp_path / "new" / "folder").iterdir()) == ["1", "lock"]
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["1"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["folder", "folder.lock"]
