@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import jax
 import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = [dedent(code) for code in re.findall(r" *```python\n(.*?)```", README, re.DOTALL)]
 
 
 @pytest.mark.parametrize("code", BLOCKS)
