@@ -15,14 +15,15 @@ class Bounds(NamedTuple):
     upper: Any
 
 
-def parse(bounds: Any, x: Any) -> Bounds | None:
+def parse(bounds: Any, x: Any, *, finite: bool = False) -> Bounds | None:
     """The box meant by `bounds`, broadcast to `x`.
 
     Args:
       bounds: None; a tuple (lower, upper) of trees that broadcast to x, whose leaves are numbers
         or arrays; an array or a list of shape (n, 2) for an x of shape (n,); or a
-        `scipy.optimize.Bounds`. Infinite ends are allowed.
+        `scipy.optimize.Bounds`.
       x: the point, or a tree of `jax.ShapeDtypeStruct`.
+      finite: whether infinite ends are refused.
 
     Raises:
       ValueError: if the shapes do not fit, a bound is NaN, or a lower bound is above its upper one.
@@ -38,7 +39,7 @@ def parse(bounds: Any, x: Any) -> Bounds | None:
         if jnp.iscomplexobj(low):
             raise TypeError(f"bounds need real numbers, x{_at(path)} is {low.dtype}")
         if not isinstance(low, Tracer) and not isinstance(high, Tracer):
-            _check(path, np.asarray(low), np.asarray(high))
+            _check(path, np.asarray(low), np.asarray(high), finite)
     return box
 
 
@@ -75,13 +76,8 @@ def box(bounds: Any) -> Bounds:
     except (TypeError, ValueError) as error:
         raise ValueError(f"the bounds {lower!r} and {upper!r} do not fit each other") from error
     with np.errstate(over="ignore"):  # an end too large for the dtype becomes infinite
-        box = parse((lower, upper), x)
+        box = parse((lower, upper), x, finite=True)
     assert box is not None
-    for (path, low), high in zip(
-        jax.tree_util.tree_leaves_with_path(box.lower), jax.tree.leaves(box.upper), strict=True
-    ):
-        if any(not isinstance(end, Tracer) and jnp.isinf(end).any() for end in (low, high)):
-            raise ValueError(f"starts need finite bounds, x{_at(path)} has [{low}, {high}]")
     return box
 
 
@@ -158,11 +154,14 @@ def _broadcast(name: str, end: Any, x: Any) -> Any:
         raise ValueError(f"the {name} bound {end!r} does not fit x of shape {shapes}") from error
 
 
-def _check(path: Any, low: np.ndarray, high: np.ndarray) -> None:
+def _check(path: Any, low: np.ndarray, high: np.ndarray, finite: bool) -> None:
+    ends = f"lower {low}, upper {high}"
     if np.isnan(low).any() or np.isnan(high).any():
-        raise ValueError(f"bounds of x{_at(path)} are NaN: lower {low}, upper {high}")
+        raise ValueError(f"bounds of x{_at(path)} are NaN: {ends}")
     if (low > high).any():
-        raise ValueError(f"bounds of x{_at(path)} are reversed: lower {low}, upper {high}")
+        raise ValueError(f"bounds of x{_at(path)} are reversed: {ends}")
+    if finite and (np.isinf(low).any() or np.isinf(high).any()):
+        raise ValueError(f"starts need finite bounds, those of x{_at(path)} are not: {ends}")
 
 
 def _at(path: Any) -> str:

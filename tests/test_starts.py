@@ -180,10 +180,10 @@ def test_no_starts_at_all():
 @pytest.mark.parametrize(
     ("bounds", "said"),
     [
-        ((0, np.inf), "starts need finite bounds, x has [0.0, inf]"),
+        ((0, np.inf), "those of x are not: lower 0.0, upper inf"),
         (
             ({"a": np.zeros(2), "b": -np.inf}, 1),
-            "starts need finite bounds, x['b'] has [-inf, 1.0]",
+            "those of x['b'] are not: lower -inf, upper 1.0",
         ),
         (([0, -np.inf], 1), "finite"),
         ((0, np.nan), "NaN"),
