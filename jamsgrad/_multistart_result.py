@@ -109,15 +109,23 @@ class MultiStartResult:
             **question.stop._asdict(),
         )
 
-    @cached_property
+    @property
     def minima(self) -> tuple[Minimum, ...]:
         """The distinct minima that the successful searches ended in, the lowest first."""
+        return self._found[0]
+
+    @property
+    def basin(self) -> np.ndarray:
+        """In which of the `minima` each search ended: its number there, -1 without success."""
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[tuple[Minimum, ...], np.ndarray]:
         host = self._host
-        success = (host.status > 0) & np.isfinite(host.fun)
         return _minima.distinct_minima(
             self.question.fun,
-            jax.tree.map(lambda leaf: leaf[success], host.x),
-            host.fun[success],
+            host.x,
+            np.where(host.status > 0, host.fun, np.nan),
             self.question.bounds,
             args=self.question.args,
             n_searches=host.fun.size,
