@@ -97,7 +97,7 @@ def distinct_minima(
     References:
       Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
     """
-    points, values = _rows(x), np.asarray(values, np.float64)
+    points, values = as_rows(x), np.asarray(values, np.float64)
     basin = np.full(len(values), -1)
     finite = np.isfinite(values) & np.isfinite(points).all(axis=1)
     if not finite.any():
@@ -106,7 +106,7 @@ def distinct_minima(
     order = np.lexsort((*points.T[2::-1], np.where(finite, values, np.inf)))[: finite.sum()]
     points, values = points[order], values[order]
 
-    low, high = _ends(bounds, points.shape[1])
+    low, high = end_rows(bounds, points.shape[1])
     like = jax.tree.map(lambda leaf: np.asarray(leaf[0]), x)
     problem = _Problem(fun, args, like, low, high, _scale(points, low, high))
     leader = _leaders(points / problem.scale, tol)
@@ -158,7 +158,7 @@ def table(minima: Sequence[Minimum], limit: int = 10) -> str:
 
 
 def _cells(minimum: Minimum) -> tuple[str, ...]:
-    x = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(minimum.x)])
+    x = as_row(minimum.x)
     shown = [f"{float(value):.5g}" for value in x[:4]] + ["..."] * (x.size > 4)
     low, high = minimum.interval
     return (
@@ -171,11 +171,16 @@ def _cells(minimum: Minimum) -> tuple[str, ...]:
     )
 
 
-def _rows(x: Any) -> np.ndarray:
+def as_rows(x: Any) -> np.ndarray:
     """A tree of k points as an array of shape (k, number of variables)."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
     rows = [leaf.reshape(len(leaf), leaf[:1].size) for leaf in leaves]
     return np.concatenate(rows, axis=1, dtype=np.float64)
+
+
+def as_row(x: Any) -> np.ndarray:
+    """A tree, one point, as an array of shape (number of variables,)."""
+    return as_rows(jax.tree.map(lambda leaf: leaf[None], x))[0]
 
 
 def _tree(rows: Any, like: Any) -> Any:
@@ -188,11 +193,11 @@ def _tree(rows: Any, like: Any) -> Any:
     )
 
 
-def _ends(bounds: _bounds.Bounds | None, size: int) -> tuple[np.ndarray, np.ndarray]:
+def end_rows(bounds: _bounds.Bounds | None, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of a box, infinite where there is none, as arrays of shape (size,)."""
     if bounds is None:
         return np.full(size, -np.inf), np.full(size, np.inf)
-    low, high = (_rows(jax.tree.map(lambda leaf: leaf[None], end))[0] for end in bounds)
-    return low, high
+    return as_row(bounds.lower), as_row(bounds.upper)
 
 
 def _scale(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
