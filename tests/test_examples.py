@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = {  # name: arguments, and the pictures it writes
     "bowl.py": ([], ["contour.png", "path.png", "surface.png"]),
     "vmap_bowl.py": (["--starts", "1000"], ["vmap_bowl.png"]),
-    "multistart.py": (["--starts", "5000"], ["multistart.png"]),
+    "multistart.py": (["--starts", "5000", "--resolution", "32"], ["multistart.png"]),
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": ([], ["adam_fails.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
