@@ -9,6 +9,7 @@ import numpy as np
 
 from jamsgrad import _bounds
 
+_MANY = 1000  # clusters: where there are more, most of those to come are of one point
 _CERTIFIED = 256  # the best minima, whose Hessian is computed
 _VARIABLES = 200  # at most, for a Hessian to be computed
 
@@ -32,7 +33,7 @@ class Minimum(NamedTuple):
     Example:
       >>> fun = lambda x: x[0] ** 2 + 4 * x[1] ** 2
       >>> x, values = np.array([[0.0, 0.0], [1e-9, 0.0]]), np.array([0.0, 1e-18])
-      >>> (found,) = distinct_minima(fun, x, values, None, n_searches=10)
+      >>> (found,), basin = distinct_minima(fun, x, values, None, n_searches=10)
       >>> found.count, found.hit_rate, found.kind, found.condition
       (2, 0.2, 'minimum', 4.0)
     """
@@ -70,8 +71,8 @@ def distinct_minima(
     args: tuple = (),
     n_searches: int,
     tol: float = 1e-2,
-) -> tuple[Minimum, ...]:
-    """The distinct minima among the points where searches ended, best value first.
+) -> tuple[tuple[Minimum, ...], np.ndarray]:
+    """The distinct minima among the points where searches ended, and which point belongs to which.
 
     From the best point on, every point takes those which no better one has taken and which differ
     from it in no coordinate by more than `tol` of its scale. The scale is the width of the box, or,
@@ -81,40 +82,43 @@ def distinct_minima(
 
     Args:
       fun: the objective, `fun(x, *args)`, a real scalar.
-      x: where the successful searches ended, a tree of real arrays, the points as first axis.
+      x: where the searches ended, a tree of real arrays, the points as first axis.
       values: the values there, shape (k,). Points that are not finite or have no finite value are
-        left out.
+        left out: NaN is the value of a search without success.
       bounds: the box of the searches, or None.
       args: further arguments of `fun`.
       n_searches: how many searches there were, failed ones included.
       tol: the radius of a cluster, as a part of the scale, above 0.
 
     Returns:
-      One `Minimum` for each, with its best point.
+      The minima, best value first, each with its best point; and for every point the number of its
+      minimum among them, -1 for those left out, shape (k,).
 
     References:
       Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
     """
-    points, values = _rows(x), np.asarray(values, np.float64)
+    points, values = as_rows(x), np.asarray(values, np.float64)
+    basin = np.full(len(values), -1)
     finite = np.isfinite(values) & np.isfinite(points).all(axis=1)
     if not finite.any():
-        return ()
-    points, values = points[finite], values[finite]
+        return (), basin
     # Best first; where values tie the points decide, and not the order in which they were found.
-    order = np.lexsort((*points.T[2::-1], values))
+    order = np.lexsort((*points.T[2::-1], np.where(finite, values, np.inf)))[: finite.sum()]
     points, values = points[order], values[order]
 
-    low, high = _ends(bounds, points.shape[1])
+    low, high = end_rows(bounds, points.shape[1])
     like = jax.tree.map(lambda leaf: np.asarray(leaf[0]), x)
     problem = _Problem(fun, args, like, low, high, _scale(points, low, high))
     leader = _leaders(points / problem.scale, tol)
-    found, counts = np.unique(_joined(problem, points, leader, 3 * tol), return_counts=True)
+    joined = _joined(problem, points, leader, 3 * tol)
+    found, basin[order], counts = np.unique(joined, return_inverse=True, return_counts=True)
+    places = _tree(points[found], like)
 
     def minimum(rank: int, i: int, count: int) -> Minimum:
         computed = rank < _CERTIFIED and points.shape[1] <= _VARIABLES
         kind, condition = _certificate(problem, points[i]) if computed else ("unknown", np.nan)
         return Minimum(
-            x=_tree(points[i], like),
+            x=jax.tree.map(lambda leaf: leaf[rank, ...], places),
             fun=float(values[i]),
             count=count,
             hit_rate=count / n_searches,
@@ -123,7 +127,7 @@ def distinct_minima(
             condition=condition,
         )
 
-    return tuple(map(minimum, range(len(found)), found.tolist(), counts.tolist()))
+    return tuple(map(minimum, range(len(found)), found.tolist(), counts.tolist())), basin
 
 
 def chance_of_new(minima: Sequence[Minimum]) -> float:
@@ -154,7 +158,7 @@ def table(minima: Sequence[Minimum], limit: int = 10) -> str:
 
 
 def _cells(minimum: Minimum) -> tuple[str, ...]:
-    x = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(minimum.x)])
+    x = as_row(minimum.x)
     shown = [f"{float(value):.5g}" for value in x[:4]] + ["..."] * (x.size > 4)
     low, high = minimum.interval
     return (
@@ -167,11 +171,16 @@ def _cells(minimum: Minimum) -> tuple[str, ...]:
     )
 
 
-def _rows(x: Any) -> np.ndarray:
+def as_rows(x: Any) -> np.ndarray:
     """A tree of k points as an array of shape (k, number of variables)."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
     rows = [leaf.reshape(len(leaf), leaf[:1].size) for leaf in leaves]
     return np.concatenate(rows, axis=1, dtype=np.float64)
+
+
+def as_row(x: Any) -> np.ndarray:
+    """A tree, one point, as an array of shape (number of variables,)."""
+    return as_rows(jax.tree.map(lambda leaf: leaf[None], x))[0]
 
 
 def _tree(rows: Any, like: Any) -> Any:
@@ -184,11 +193,11 @@ def _tree(rows: Any, like: Any) -> Any:
     )
 
 
-def _ends(bounds: _bounds.Bounds | None, size: int) -> tuple[np.ndarray, np.ndarray]:
+def end_rows(bounds: _bounds.Bounds | None, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of a box, infinite where there is none, as arrays of shape (size,)."""
     if bounds is None:
         return np.full(size, -np.inf), np.full(size, np.inf)
-    low, high = (_rows(jax.tree.map(lambda leaf: leaf[None], end))[0] for end in bounds)
-    return low, high
+    return as_row(bounds.lower), as_row(bounds.upper)
 
 
 def _scale(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -205,11 +214,38 @@ def _leaders(points: np.ndarray, tol: float) -> np.ndarray:
 
     tree = KDTree(points, balanced_tree=False)  # balancing is slow where points agree
     leader = np.full(len(points), -1)
+    leaders = 0
     for i, point in enumerate(points):
         if leader[i] < 0:
             near = np.asarray(tree.query_ball_point(point, tol, p=np.inf))
             leader[near[leader[near] < 0]] = i
+            leaders += 1
+            if leaders == _MANY:
+                rest = np.flatnonzero(leader < 0)
+                alone = rest[_alone(points[rest], tol)]
+                leader[alone] = alone
     return leader
+
+
+def _alone(points: np.ndarray, tol: float) -> np.ndarray:
+    """Which points have no other within tol: all but a few of those that have none.
+
+    One query answers for all points. It compares one point of each cell of a lattice, because to
+    compare thousands that all but agree is slow. Where a point lies within tol, the one that stands
+    for its cell lies within 2 tol.
+    """
+    from scipy.spatial import KDTree  # noqa: PLC0415, slow to import
+
+    shift = np.random.default_rng(0).random(points.shape[1])  # minima may be round numbers
+    cells = np.floor(points / tol + shift)
+    _, first, counts = np.unique(cells, axis=0, return_index=True, return_counts=True)
+    stand = points[first]
+    distance, _ = KDTree(stand, balanced_tree=False).query(
+        stand, k=2, p=np.inf, distance_upper_bound=2.01 * tol
+    )
+    alone = np.zeros(len(points), bool)
+    alone[first] = (counts == 1) & np.isinf(distance[:, 1])
+    return alone
 
 
 def _joined(problem: _Problem, points: np.ndarray, leader: np.ndarray, reach: float) -> np.ndarray:

@@ -118,16 +118,24 @@ class MultiStartResult:
             **question.stop._asdict(),
         )
 
-    @cached_property
+    @property
     def minima(self) -> tuple[Minimum, ...]:
         """The distinct minima that the successful searches ended in, the lowest first."""
+        return self._found[0]
+
+    @property
+    def basin(self) -> np.ndarray:
+        """In which of the `minima` each search ended: its number there, -1 without success."""
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[tuple[Minimum, ...], np.ndarray]:
         host = self._host
-        success = (host.status > 0) & np.isfinite(host.fun)
         assert self.question.fun is not None  # else they come from a file
         return _minima.distinct_minima(
             self.question.fun,
-            jax.tree.map(lambda leaf: leaf[success], host.x),
-            host.fun[success],
+            host.x,
+            np.where(host.status > 0, host.fun, np.nan),
             self.question.bounds,
             args=self.question.args,
             n_searches=host.fun.size,
@@ -150,6 +158,7 @@ class MultiStartResult:
                     "compile_seconds": self.compile_seconds,
                 },
                 "minima": [minimum._asdict() for minimum in self.minima],
+                "basin": self.basin,
                 "args": question.args,
                 "bounds": None if question.bounds is None else question.bounds._asdict(),
                 "stop": question.stop._asdict(),
@@ -178,7 +187,8 @@ class MultiStartResult:
             Stop(**saved["stop"]),
         )
         result = cls(**saved["rows"], **saved["numbers"], question=question)
-        vars(result)["minima"] = tuple(Minimum(**minimum) for minimum in saved["minima"])
+        minima = tuple(Minimum(**minimum) for minimum in saved["minima"])
+        vars(result)["_found"] = minima, saved["basin"]
         return result
 
     def summary(self) -> str:

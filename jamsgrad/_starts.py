@@ -65,7 +65,7 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
     _check.one_of("method", method, ("uniform", "sobol", "lhs"), or_else="a function")
     if method == "uniform":
         return _uniform(key, n, box)
-    return _placed(jnp.asarray(_spread(method, key, n, _size(box)), _unit_dtype(box)), box)
+    return placed(_spread(method, key, n, _size(box)), box)
 
 
 def uniform_start(key: jax.Array, i: Any, box: _bounds.Bounds) -> Any:
@@ -91,6 +91,11 @@ def inside(starts: Any, n: int, box: _bounds.Bounds) -> Any:
     rows = jax.tree.map(lambda end: np.broadcast_to(end, (n, *end.shape)), box)
     _bounds.check_inside(treedef.unflatten(leaves), rows)
     return treedef.unflatten(leaves)
+
+
+def placed(units: np.ndarray, box: _bounds.Bounds) -> Any:
+    """The points of the box at `units`, points of the unit cube of shape (n, variables)."""
+    return _placed(jnp.asarray(units, _unit_dtype(box)), box)
 
 
 @partial(jax.jit, static_argnames="n")

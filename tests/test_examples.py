@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = {  # name: arguments, and the files it writes
     "bowl.py": ([], ["contour.png", "path.png", "surface.png"]),
     "vmap_bowl.py": (["--starts", "1000"], ["vmap_bowl.png"]),
-    "multistart.py": (["--starts", "5000"], ["multistart.png"]),
+    "multistart.py": (["--starts", "5000", "--resolution", "32"], ["multistart.png"]),
     "sharded_multistart.py": (["--processes", "2"], ["sharded_multistart.npz"]),
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": ([], ["adam_fails.png"]),

@@ -15,8 +15,13 @@ from jamsgrad._minima import Minimum, chance_of_new, distinct_minima, table
 RNG = np.random.default_rng(3)
 
 
-def found(fun, x, bounds=None, n_searches=None, **options):
-    """The minima among the points x, their values computed here."""
+def found(*args, **options):
+    """The minima among points, and nothing of which point belongs to which."""
+    return divided(*args, **options)[0]
+
+
+def divided(fun, x, bounds=None, n_searches=None, **options):
+    """The minima among the points x, and each point's, the values computed here."""
     x = jax.tree.map(np.asarray, x)
     values = np.asarray(jax.jit(jax.vmap(lambda x: fun(x, *options.get("args", ()))))(x))
     box = _bounds.parse(bounds, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), x))
@@ -42,13 +47,15 @@ def blobs(x):
 def test_blobs_are_counted_exactly_best_first():
     counts = [5, 300, 1, 40]
     x = around(BLOBS, counts)
-    minima = found(blobs, x, ([-4, -4], [4, 4]), n_searches=500)
+    minima, basin = divided(blobs, x, ([-4, -4], [4, 4]), n_searches=500)
     assert [m.count for m in minima] == counts
     assert [m.hit_rate for m in minima] == [0.01, 0.6, 0.002, 0.08]
     assert [m.fun for m in minima] == sorted(m.fun for m in minima)
     for m, center in zip(minima, BLOBS, strict=True):
         assert abs(m.x - center).max() <= 1e-5
         assert m.kind == "minimum"
+    # The blobs are in the order of their values, too.
+    np.testing.assert_array_equal(basin, abs(x[:, None] - BLOBS).max(axis=2).argmin(axis=1))
 
 
 def test_a_minimum_is_the_best_of_its_points():
@@ -86,6 +93,31 @@ def test_tol_is_the_radius_as_a_part_of_the_box_in_every_coordinate():
         x = np.array([0.5, 5.0]) + np.array([[0, 0], step])
         assert len(found(fun, x, ([0, 0], [1, 10]))) == wells, step
         assert len(found(fun, x, ([0, 0], [1, 10]), tol=0.02)) == 1, step
+
+
+@pytest.mark.parametrize("d", [3, 5])
+def test_thousands_of_clusters_are_those_of_the_rule(d):
+    # Mere points, and clusters that fray at the radius, mixed.
+    rng = np.random.default_rng(5)
+    centers = np.repeat(rng.uniform(0, 1, (500, d)), 5, axis=0)
+    frayed = centers + rng.uniform(-0.02, 0.02, (2500, d))
+    x = np.concatenate([rng.uniform(0, 1, (1500, d)), frayed])
+    values = rng.uniform(0, 1, len(x))
+    leader = np.full(len(x), -1)
+    for i in np.argsort(values):
+        if leader[i] < 0:
+            leader[(leader < 0) & (np.abs(x - x[i]).max(axis=1) <= 0.01)] = i
+    best = np.unique(leader)
+    best = best[np.argsort(values[best])]
+    assert len(best) > 2000
+
+    def fun(x):  # a barrier is everywhere
+        return jnp.sum(x) * jnp.nan
+
+    box = _bounds.Bounds(jnp.full(d, -1.0), jnp.full(d, 2.0))
+    minima, basin = distinct_minima(fun, x, values, box, n_searches=len(x), tol=0.01 / 3)
+    np.testing.assert_array_equal([m.x for m in minima], x[best])
+    np.testing.assert_array_equal(best[basin], leader)
 
 
 def test_a_point_stays_with_the_best_that_took_it():
@@ -175,10 +207,13 @@ def test_nan_between_two_wells_is_a_barrier():
 def test_what_is_not_finite_never_enters():
     x = np.array([[0.0, 0.0], [np.nan, 0.0], [0.5, 0.0], [0.0, np.inf], [0.0, 0.0]])
     values = np.array([1.0, 0.0, np.nan, 0.0, -np.inf])
-    (minimum,) = distinct_minima(problems.bowl.fun, x, values, None, n_searches=5)
+    (minimum,), basin = distinct_minima(problems.bowl.fun, x, values, None, n_searches=5)
     assert (minimum.fun, minimum.count) == (1.0, 1)
-    assert distinct_minima(problems.bowl.fun, x[1:3], values[1:3], None, n_searches=5) == ()
-    assert distinct_minima(problems.bowl.fun, x[:0], values[:0], None, n_searches=5) == ()
+    assert basin.tolist() == [0, -1, -1, -1, -1]
+    for n in (2, 0):
+        x, values = x[1 : 1 + n], values[1 : 1 + n]
+        minima, basin = distinct_minima(problems.bowl.fun, x, values, None, n_searches=5)
+        assert (minima, basin.tolist()) == ((), [-1] * n)
 
 
 def test_points_that_all_but_agree_are_one_without_bounds():

@@ -325,6 +325,7 @@ def test_a_saved_result_is_read_back(found, tmp_path):
     assert same_bits(rows(read), rows(result))
     assert read.summary() == result.summary()
     assert same_bits([m.x for m in read.minima], [m.x for m in result.minima])
+    assert same_bits(read.basin, result.basin)
     assert same_bits(read.best, result.best)
     with pytest.raises(ValueError, match="path\\(\\) needs fun and optimizer"):
         read.path(17)

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import LogNorm, Normalize, to_rgb, to_rgba_array
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from scipy.optimize import Bounds
@@ -24,7 +27,23 @@ DRAW = {
     "contour": lambda problem, result, ax: plots.contour(problem, ax, **SMALL),
     "path": lambda problem, result, ax: plots.path(problem, result, ax, **SMALL),
     "convergence": lambda problem, result, ax: plots.convergence(result, ax),
+    "waterfall": lambda problem, result, ax: plots.waterfall(some_map().result, ax),
+    "parallel": lambda problem, result, ax: plots.parallel(some_map().result, ax),
+    "basins": lambda problem, result, ax: plots.basins(some_map(), ax),
 }
+
+
+def holed(x):
+    """Himmelblau's function, NaN around its minimum at (3, 2)."""
+    hole = jnp.sum((x - jnp.array([3.0, 2.0])) ** 2) < 1
+    return jnp.where(hole, jnp.nan, problems.himmelblau.fun(x))
+
+
+@cache
+def some_map():
+    """Searches of which three in four succeed, some of the others without a value."""
+    optimizer = jamsgrad.amsgrad(0.3, b2=0.99)
+    return jamsgrad.basin_map(holed, problems.himmelblau.bounds, optimizer, resolution=16)
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +143,11 @@ assert found.path.x.dtype == "float32"
 plots.surface(problems.bowl, resolution=5)
 plots.path(problems.bowl, found, resolution=5)
 plots.convergence(found)
+found = jamsgrad.basin_map(*problems.bowl[1:3], jamsgrad.amsgrad(0.1), resolution=4)
+assert found.result.x.dtype == "float32"
+plots.basins(found)
+plots.waterfall(found.result)
+plots.parallel(found.result)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
@@ -465,4 +489,227 @@ def test_an_animation_that_cannot_be_drawn_is_refused(result):
         plots.animate(problems.bowl, result, frames=0)
     with pytest.raises(ValueError, match="two variables"):
         plots.animate(problems.sphere(3), result)
+    assert not plt.get_fignums()
+
+
+# -- many searches ---------------------------------------------------------------------------------
+
+BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = to_rgba_array(
+    ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]  # Okabe and Ito
+)
+
+
+def searches(values, basin=None, status=1, x=None):
+    """A result with these values: search i succeeded in well basin[i], of at most twelve."""
+    basin = np.zeros(len(values), int) if basin is None else np.asarray(basin)
+    x = np.stack([basin - 5.0, np.zeros(len(values))], axis=1) if x is None else x
+    status = np.broadcast_to(status, len(values))
+    given = {"starts": x, "x": x, "fun": np.asarray(values, float), "status": status}
+    return replace(some_map().result, **given, grad_norm=0 * status, n_steps=0 * status)
+
+
+def shown(ax):
+    """The dots, the crosses and the crosses at the edge of a waterfall: their points."""
+    return [np.asarray(drawn.get_offsets()) for drawn in ax.collections]
+
+
+def test_a_waterfall_is_the_sorted_values():
+    ax = plots.waterfall(searches([3.0, 1.0, 2.0, 5.0], [1, 0, 0, 2]))
+    dots, crosses, lost = shown(ax)
+    assert dots.tolist() == [[1, 1], [2, 2], [3, 3], [4, 5]]
+    np.testing.assert_array_equal(ax.collections[0].get_facecolor(), [BLUE, BLUE, ORANGE, GREEN])
+    assert len(crosses) == len(lost) == 0
+    assert labels(ax) == ["minimum 0 (50 %)", "minimum 1 (25 %)", "minimum 2 (25 %)"]
+    assert (ax.get_yscale(), ax.get_ylabel()) == ("linear", "$f(x)$")
+    assert ax.collections[0].get_rasterized()
+
+
+def test_searches_without_success_are_told_apart_and_those_without_a_value_are_at_the_edge():
+    values = [4.0, 1.0, np.nan, 2.0, np.inf, 3.0]
+    ax = plots.waterfall(searches(values, status=[0, 1, -1, -2, -1, 1]))
+    dots, crosses, lost = shown(ax)
+    assert dots.tolist() == [[1, 1], [3, 3]]
+    assert crosses.tolist() == [[2, 2], [4, 4]]
+    assert lost.tolist() == [[5, 1], [6, 1]]
+    _, top = ax.collections[2].get_offset_transform().transform((5, 1))
+    assert top == pytest.approx(ax.get_window_extent().y1)
+    assert labels(ax) == ["minimum 0 (33 %)", "failed (67 %)"]
+
+
+def test_beyond_six_minima_the_others_share_a_colour():
+    ax = plots.waterfall(searches(np.arange(9.0), range(9)))
+    own = [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION]
+    colors = ax.collections[0].get_facecolor()
+    np.testing.assert_array_equal(colors[:6], own)
+    assert len(np.unique(colors[6:], axis=0)) == 1
+    assert labels(ax)[-2:] == ["minimum 5 (11 %)", "other minima (33 %)"]
+
+
+@pytest.mark.parametrize(
+    ("values", "basin", "scale"),
+    [
+        ([0.0, 1.0, 2.0, 50.0], [0, 1, 2, 3], "linear"),
+        ([0.0, 1e-3, 1.0, 1e3], [0, 1, 2, 3], "symlog"),
+        ([-7.0, -6.999, -6.0, 1e3], [0, 1, 2, 3], "symlog"),
+        ([0.0, 1e-12, 1e-9, 10, 10 + 1e-9, 20], [0, 0, 0, 1, 1, 2], "linear"),  # steps, not noise
+        ([0.0, 1e-9, 0.0, 2e-9, 1e-12, 1e-10], [0, 0, 1, 1, 2, 2], "symlog"),  # no steps
+        ([1e-12, 1e-9, 1e-6, 1e-3], [0, 0, 0, 0], "symlog"),
+        ([1.0, 2.0, 3.0], [0, 0, 0], "linear"),
+        ([2.0, 2.0], [0, 1], "linear"),
+        ([np.nan, np.nan], [0, 0], "linear"),
+    ],
+)
+def test_a_waterfall_is_logarithmic_where_steps_span_decades(values, basin, scale):
+    ax = plots.waterfall(searches(values, basin))
+    ax.figure.canvas.draw()
+    assert ax.get_yscale() == scale
+    assert ax.get_ylabel() == ("$f(x)$" if scale == "linear" else "$f(x)$ above the best")
+    base = 0 if scale == "linear" else min(values)
+    finite = np.sort(values)[np.isfinite(values)]
+    np.testing.assert_array_equal(shown(ax)[0][:, 1], finite - base)
+
+
+def test_what_failed_is_a_step_too():
+    values = [0.0, 1e-12, 1e-9, 1e-2, 1.0, 1e2]
+    ax = plots.waterfall(searches(values, status=[1, 1, 1, 0, 0, 0]))
+    assert ax.get_yscale() == "symlog"
+    assert 1e-3 <= ax.yaxis.get_transform().linthresh <= 1e-2  # all that met the tolerance is 0
+
+
+def test_values_above_a_given_minimum():
+    values = [-2.0, -1.999, -1.0, 1e3]
+    ax = plots.waterfall(searches(values, [0, 1, 2, 3]), minimum=-3.0)
+    assert shown(ax)[0][:, 1].tolist() == [1.0, -1.999 + 3, 2.0, 1003.0]
+    assert (ax.get_yscale(), ax.get_ylabel()) == ("symlog", r"$f(x) - \min\,f$")
+    too_high = plots.waterfall(searches(values, [0, 1, 2, 3]), minimum=0.0)
+    assert (too_high.get_yscale(), too_high.get_ylabel()) == ("linear", "$f(x)$")
+
+
+def segments(ax):
+    return np.array(ax.collections[0].get_segments())
+
+
+def test_parallel_coordinates_are_the_best_points_between_their_bounds():
+    x = np.array([[-5.0, 5.0], [5.0, 0.0], [2.5, 2.5], [0.0, 0.0]])
+    ax = plots.parallel(searches([4.0, 2.0, 1.0, 3.0], x=x), k=3)
+    best = [[0.75, 0], [0.75, 1]]
+    # The best come last, above the others.
+    assert segments(ax).tolist() == [[[0.5, 0], [0.5, 1]], [[1, 0], [0.5, 1]], best]
+    np.testing.assert_array_equal(ax.collections[0].get_colors(), [GREEN, ORANGE, BLUE])
+    assert lines_through(ax, best)[-1].get_label() == "best"
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["$x_{0}$", "$x_{1}$"]
+    assert labels(ax) == ["best", *(f"minimum {i} (25 %)" for i in range(3))]
+    assert ax.get_xlabel() == "from lower to upper bound"
+    assert ax.get_ylim() == (1.5, -0.5)
+
+
+def test_parallel_coordinates_of_what_failed():
+    ax = plots.parallel(searches([4.0, np.nan, 1.0], status=[0, -1, 1]))
+    assert len(segments(ax)) == 2
+    failed, best = ax.collections[0].get_linestyles()
+    assert failed[1] is not None  # dashes
+    assert best[1] is None
+    assert labels(ax) == ["best", "minimum 0 (33 %)", "failed (67 %)"]
+
+
+def test_parallel_coordinates_of_a_tree_without_bounds():
+    x = {"scale": np.array([1.0, 3.0, 2.0]), "b": {"w": np.full((3, 1, 2), 7.0)}}
+    result = searches([1.0, 2.0, 3.0], x=x)
+    question = result.question._replace(fun=lambda x: x["scale"] ** 2, bounds=None)
+    ax = plots.parallel(replace(result, question=question))
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names == ["b.w[0, 0]", "b.w[0, 1]", "scale"]
+    assert segments(ax)[::-1, :, 0].tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0.5]]
+    assert "end of the points" in ax.get_xlabel()
+
+
+def test_names_of_many_variables_do_not_overlap():
+    x = np.zeros((2, 300))
+    result = searches([1.0, 2.0], x=x)
+    question = result.question._replace(fun=lambda x: jnp.sum(x**2), bounds=None)
+    ax = plots.parallel(replace(result, question=question))
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
+    assert len(boxes) == 25
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+def image(ax):
+    return np.asarray(ax.get_images()[0].get_array())
+
+
+def test_the_map_is_coloured_by_minimum():
+    found = some_map()
+    ax = plots.basins(found, shade=0)
+    colors = np.stack([BLUE, ORANGE, GREEN])[:, :3]
+    for i, color in enumerate(colors):
+        assert (image(ax)[found.basin == i] == color).all()
+    assert (image(ax)[found.basin == -1] == to_rgb("0.85")).all()
+    assert {-1, 0, 1, 2} == set(found.basin.ravel())
+    assert labels(ax)[-1].startswith("failed")
+    assert len(labels(ax)) == 4
+    assert lines_through(ax, np.array([minimum.x for minimum in found.minima]))
+
+
+def test_the_map_lies_on_the_box_the_right_way_up():
+    found = some_map()
+    ax = plots.basins(found)
+    drawn = ax.get_images()[0]
+    assert drawn.origin == "lower"
+    np.testing.assert_allclose(drawn.get_extent(), [-5, 5, -5, 5])
+    assert (ax.get_xlim(), ax.get_ylim(), ax.get_aspect()) == ((-5, 5), (-5, 5), 1)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("$x_{0}$", "$x_{1}$")
+    flat = plots.basins(found._replace(x1=found.x1 / 10))
+    np.testing.assert_allclose(flat.get_images()[0].get_extent(), [-5, 5, -0.5, 0.5])
+    assert flat.get_aspect() == "auto"
+
+
+def test_the_longer_the_search_the_darker_its_start():
+    found = some_map()
+    steps = np.arange(256).reshape(16, 16)
+    found = found._replace(basin=0 * steps, n_steps=steps)
+    ax = plots.basins(found, shade=0.5)
+    brightness = image(ax)[..., 1].ravel() / BLUE[1]
+    assert (np.diff(brightness) <= 0).all()
+    assert len(np.unique(brightness)) > 200
+    assert (brightness[0], brightness[-1]) == (1, 0.5)
+    assert ax.child_axes[0].get_ylabel() == "steps"
+    assert not plots.basins(found, shade=0).child_axes
+
+
+def test_neighbours_on_the_map_differ_in_colour():
+    found = some_map()
+    basin = np.random.default_rng(0).permutation(64).reshape(8, 8)  # whatever the order
+    found = found._replace(basin=np.kron(basin, np.ones((2, 2), int)), minima=found.minima[:1] * 64)
+    ax = plots.basins(found, shade=0)
+    colors = image(ax)[::2, ::2]
+    assert (colors[1:] != colors[:-1]).any(axis=-1).all()
+    assert (colors[:, 1:] != colors[:, :-1]).any(axis=-1).all()
+    assert (colors[basin == 5] == VERMILLION[:3]).all()
+    assert ax.get_legend() is None
+
+
+@pytest.mark.parametrize("change", [{"basin": np.full((16, 16), -1), "minima": ()}, {"n_steps": 0}])
+def test_maps_on_which_nothing_differs(change):
+    found = some_map()
+    change = {k: v if np.shape(v) else np.full((16, 16), v) for k, v in change.items()}
+    ax = plots.basins(found._replace(**change | {"minima": change.get("minima", found.minima)}))
+    ax.figure.canvas.draw()
+    assert np.isfinite(image(ax)).all()
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "match"),
+    [
+        (plots.waterfall, TypeError, "expected a MultiStartResult, got a Result"),
+        (plots.parallel, TypeError, "expected a MultiStartResult, got a Result"),
+        (lambda _: plots.basins(some_map().result), TypeError, "expected a BasinMap, got a Multi"),
+        (lambda _: plots.parallel(searches([1.0]), k=0), ValueError, "k must be an integer >= 1"),
+        (lambda _: plots.parallel(searches([np.nan])), ValueError, "no search has a finite value"),
+        (lambda _: plots.basins(some_map(), shade=1.5), ValueError, r"shade must be .* \[0, 1\]"),
+    ],
+)
+def test_what_many_searches_did_not_find_is_refused(draw, error, match, result):
+    with pytest.raises(error, match=match):
+        draw(result)
     assert not plt.get_fignums()

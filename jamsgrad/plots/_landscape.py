@@ -1,0 +1,191 @@
+"""The function itself: as a surface, and from above."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from jamsgrad import _bounds, _check
+from jamsgrad._search import checked_objective
+from jamsgrad.plots import _axes
+from jamsgrad.problems import Problem
+
+Function = Problem | tuple[Callable, Any]
+Colors = str | Colormap
+
+
+def surface(
+    problem: Function, ax: Any = None, *, cmap: Colors = "viridis", resolution: int = 101
+) -> Any:
+    """Draw the function as a surface in three dimensions.
+
+    Args:
+      problem: the function, of two variables.
+      ax: three-dimensional axes to draw in; None for a new figure.
+      cmap: the colours of the values; "jet" gives the look of the classic tutorials.
+      resolution: grid points along each side, at least 2.
+
+    Returns:
+      The axes.
+
+    Raises:
+      ValueError: if the function is not one of two variables in a finite box, is nowhere finite, or
+        `ax` is not three-dimensional.
+
+    Example:
+      >>> from jamsgrad import problems
+      >>> ax = surface(problems.bowl, resolution=51)
+      >>> ax.figure.savefig("surface.png")  # doctest: +SKIP
+    """
+    problem = of_two_variables(problem)
+    land = _landscape(problem, resolution)
+    ax = _axes.axes_for(ax, "3d")
+    drawn = ax.plot_surface(
+        land.x0,
+        land.x1,
+        land.values.filled(np.nan),
+        cmap=cmap,
+        norm=land.norm,
+        rcount=resolution,
+        ccount=resolution,
+        linewidth=0.3,
+    )
+    drawn.set_edgecolor("face")  # else light seams show between the faces
+    _color_bar(drawn, land, ax=ax, shrink=0.7, pad=0.08)
+    _frame(ax, problem)
+    ax.set(xticks=_inner_ticks(*ax.get_xlim()), yticks=_inner_ticks(*ax.get_ylim()))
+    return ax
+
+
+def contour(
+    problem: Function,
+    ax: Axes | None = None,
+    *,
+    cmap: Colors = "viridis",
+    resolution: int = 201,
+    levels: int = 24,
+) -> Axes:
+    """Draw the function from above in bands of colour, and its minima. Grey: not finite.
+
+    Args:
+      problem: the function, of two variables.
+      ax: axes to draw in; None for a new figure.
+      cmap: the colours of the values; "jet" gives the look of the classic tutorials.
+      resolution: grid points along each side, at least 2.
+      levels: how many bands, at least 1.
+
+    Returns:
+      The axes.
+
+    Raises:
+      ValueError: if the function is not one of two variables in a finite box, or is nowhere finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> ax = contour((lambda x: jnp.sin(x[0]) * x[1], ([-3, 0], [3, 2])))
+      >>> [float(end) for end in ax.get_xlim()]
+      [-3.0, 3.0]
+    """
+    problem = of_two_variables(problem)
+    land = _landscape(problem, resolution)
+    axes = _axes.axes_for(ax)
+    edges = land.norm.inverse(np.linspace(0, 1, _check.integer("levels", levels, 1) + 1))
+    edges[-1] = max(edges[-1], land.values.max())  # against rounding
+    grid = land.x0, land.x1, land.values
+    drawn = axes.contourf(*grid, edges, cmap=cmap, norm=land.norm, extend=land.extend)
+    axes.set_facecolor(_axes.NOTHING)
+    # A child of the axes: it stays as high as they are, whatever their aspect.
+    _color_bar(drawn, land, cax=axes.inset_axes((1.04, 0, 0.05, 1)))
+    _frame(axes, problem)
+    if len(problem.minimizers):
+        minima = _axes.inside(problem.minimizers, *problem.bounds)
+        _axes.mark(axes, minima, "minimum", **_axes.STAR, markersize=19, zorder=3)
+        _axes.legend(axes)
+    return axes
+
+
+# -- the function ----------------------------------------------------------------------------------
+
+
+class _Landscape(NamedTuple):
+    """The function on a grid, masked where it is not finite, and how to colour and call it."""
+
+    x0: np.ndarray
+    x1: np.ndarray
+    values: Any
+    norm: Normalize
+    label: str
+
+    @property
+    def extend(self) -> Any:
+        """Whether the colours stand for values below their scale, too."""
+        return "min" if isinstance(self.norm, LogNorm) else "neither"
+
+
+def of_two_variables(problem: Function) -> Problem:
+    """The function as a Problem whose bounds have the shape (2,); a minimum not known is 0."""
+    if not isinstance(problem, Problem):
+        if not (isinstance(problem, tuple) and len(problem) == 2 and callable(problem[0])):
+            raise TypeError(f"expected a Problem or a tuple (fun, bounds), got {problem!r}")
+        problem = Problem("", *problem, minimizers=np.empty((0, 2)), minimum=0.0, source="")
+    lower, upper = (np.asarray(end, float) for end in _bounds.ends(problem.bounds))
+    if not {lower.shape, upper.shape} <= {(), (2,)}:
+        raise ValueError(
+            f"plots draw functions of two variables, got {problem.name or 'a function'} with "
+            f"bounds of shape {lower.shape} and {upper.shape}"
+        )
+    if not (np.isfinite(upper - lower).all() and (lower < upper).all()):
+        raise ValueError(f"plots need finite bounds, lower < upper, got {lower} and {upper}")
+    return problem._replace(bounds=(np.broadcast_to(lower, 2), np.broadcast_to(upper, 2)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _values(fun: Callable, points: jax.Array) -> jax.Array:
+    return jax.vmap(checked_objective(fun, has_aux=False))(points)[0]
+
+
+def _landscape(problem: Problem, resolution: int) -> _Landscape:
+    side = np.linspace(*problem.bounds, _check.integer("resolution", resolution, 2))
+    x0, x1 = np.meshgrid(*side.T)
+    points = jnp.asarray(np.stack([x0.ravel(), x1.ravel()], axis=1))
+    values = np.asarray(_values(problem.fun, points), float).reshape(x0.shape)
+    values = np.ma.masked_invalid(values)
+    if not values.count():
+        raise ValueError("the function is not finite anywhere on the grid")
+    # A round bowl's lowest thousandth reaches up to three decades below its top: that is linear.
+    excess = values - problem.minimum
+    ends = _axes.log_range(excess.compressed(), decades=3.5, lowest=0.001)
+    if ends is not None:
+        return _Landscape(
+            x0, x1, excess.clip(ends[0]), LogNorm(*ends), _axes.height(problem.minimum)
+        )
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant
+        low, high = low - max(abs(low), 1) / 2, high + max(abs(high), 1) / 2
+    return _Landscape(x0, x1, values, Normalize(low, high), _axes.height(0))
+
+
+# -- the axes --------------------------------------------------------------------------------------
+
+
+def _frame(ax: Any, problem: Problem) -> None:
+    _axes.frame(ax, *problem.bounds)
+    ax.set_title(problem.name.replace("_", " "))
+
+
+def _inner_ticks(low: float, high: float) -> list[float]:
+    """A few ticks away from the ends, where in three dimensions the labels of two axes meet."""
+    margin = 0.05 * (high - low)
+    ticks = MaxNLocator(5, steps=_axes.TICKS).tick_values(low, high)
+    return [tick for tick in ticks if low + margin < tick < high - margin]
+
+
+def _color_bar(drawn: Any, land: _Landscape, **where: Any) -> None:
+    ticks = LogLocator() if isinstance(land.norm, LogNorm) else MaxNLocator(6, steps=_axes.TICKS)
+    drawn.axes.figure.colorbar(drawn, ticks=ticks, label=land.label, extend=land.extend, **where)
