@@ -93,6 +93,10 @@ def test_himmelblau_gives_four_minima(found):
     np.testing.assert_allclose(sorted(m.x.tolist() for m in found.minima), expected, atol=1e-4)
     assert {m.kind for m in found.minima} == {"minimum"}
     assert sum(m.count for m in found.minima) == N_STARTS
+    for basin, minimum in enumerate(found.minima):
+        ends = np.asarray(found.x)[found.basin == basin]
+        assert len(ends) == minimum.count
+        np.testing.assert_allclose(ends, np.broadcast_to(minimum.x, ends.shape), atol=1e-3)
 
 
 @pytest.mark.parametrize("method", ["uniform", "sobol", "lhs"])
@@ -165,6 +169,7 @@ def test_a_hole_in_the_objective_touches_only_those_who_meet_it(found, value):
     assert np.isfinite(result.best.fun)
     assert result.best.fun == np.nanmin(np.where(np.isinf(result.fun), np.nan, result.fun))
     assert len(result.minima) == 3
+    np.testing.assert_array_equal(result.basin == -1, met)
     assert result.n_success == np.sum(~met)
 
 

@@ -533,7 +533,7 @@ def test_searches_without_success_are_told_apart_and_those_without_a_value_are_a
     assert lost.tolist() == [[5, 1], [6, 1]]
     _, top = ax.collections[2].get_offset_transform().transform((5, 1))
     assert top == pytest.approx(ax.get_window_extent().y1)
-    assert labels(ax) == ["minimum 0 (33 %)", "failed (67 %)"]
+    assert labels(ax) == ["minimum 0 (33.3 %)", "failed (66.7 %)"]
 
 
 def test_beyond_six_minima_the_others_share_a_colour():
@@ -542,7 +542,7 @@ def test_beyond_six_minima_the_others_share_a_colour():
     colors = ax.collections[0].get_facecolor()
     np.testing.assert_array_equal(colors[:6], own)
     assert len(np.unique(colors[6:], axis=0)) == 1
-    assert labels(ax)[-2:] == ["minimum 5 (11 %)", "other minima (33 %)"]
+    assert labels(ax)[-2:] == ["minimum 5 (11.1 %)", "other minima (33.3 %)"]
 
 
 @pytest.mark.parametrize(
@@ -552,7 +552,7 @@ def test_beyond_six_minima_the_others_share_a_colour():
         ([0.0, 1e-3, 1.0, 1e3], [0, 1, 2, 3], "symlog"),
         ([-7.0, -6.999, -6.0, 1e3], [0, 1, 2, 3], "symlog"),
         ([0.0, 1e-12, 1e-9, 10, 10 + 1e-9, 20], [0, 0, 0, 1, 1, 2], "linear"),  # steps, not noise
-        ([0.0, 1e-9, 0.0, 2e-9, 1e-12, 1e-10], [0, 0, 1, 1, 2, 2], "symlog"),  # no steps
+        ([0.0, 1e-6, 0.0, 2e-6, 1e-12, 1e-9], [0, 0, 1, 1, 2, 2], "symlog"),  # no steps
         ([1e-12, 1e-9, 1e-6, 1e-3], [0, 0, 0, 0], "symlog"),
         ([1.0, 2.0, 3.0], [0, 0, 0], "linear"),
         ([2.0, 2.0], [0, 1], "linear"),
@@ -573,7 +573,18 @@ def test_what_failed_is_a_step_too():
     values = [0.0, 1e-12, 1e-9, 1e-2, 1.0, 1e2]
     ax = plots.waterfall(searches(values, status=[1, 1, 1, 0, 0, 0]))
     assert ax.get_yscale() == "symlog"
-    assert 1e-3 <= ax.yaxis.get_transform().linthresh <= 1e-2  # all that met the tolerance is 0
+    assert ax.yaxis.get_transform().linthresh == 1e-2  # what met the tolerance is all but 0
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_the_legend_of_many_searches_fits_below_their_axes(panels):
+    figure, axes = plt.subplots(1, panels, figsize=(4.5 * panels, 4), layout="constrained")
+    for ax in np.ravel(axes):
+        plots.waterfall(searches(np.arange(9.0), range(9)), ax)
+    figure.canvas.draw()
+    for ax in np.ravel(axes):
+        assert ax.get_window_extent().width > 0.8 * figure.bbox.width / panels
+        assert ax.get_tightbbox().width <= figure.bbox.width / panels
 
 
 def test_values_above_a_given_minimum():
@@ -609,7 +620,7 @@ def test_parallel_coordinates_of_what_failed():
     failed, best = ax.collections[0].get_linestyles()
     assert failed[1] is not None  # dashes
     assert best[1] is None
-    assert labels(ax) == ["best", "minimum 0 (33 %)", "failed (67 %)"]
+    assert labels(ax) == ["best", "minimum 0 (33.3 %)", "failed (66.7 %)"]
 
 
 def test_parallel_coordinates_of_a_tree_without_bounds():

@@ -25,9 +25,9 @@ def waterfall(
 ) -> Axes:
     """Draw the values where searches ended, the best first: plateaus are minima found often.
 
-    Crosses are searches without success; those at the upper edge have no value. A scale is linear
-    where the steps between the minima are of similar size. Where they span two decades, or there
-    are none, it is logarithmic, down to a linear part around zero.
+    Crosses are searches without success; those at the upper edge have no value. The scale is
+    logarithmic, with a linear part around zero, where the steps from the best minimum to the others
+    span three decades, or without such steps the values two.
 
     Args:
       result: what many searches found.
@@ -47,8 +47,9 @@ def waterfall(
       >>> problem = problems.himmelblau
       >>> result = multistart(
       ...     problem.fun, problem.bounds, amsgrad(0.3, b2=0.99), key=jax.random.key(0))
-      >>> waterfall(result).get_ylabel()
-      '$f(x)$ above the best'
+      >>> ax = waterfall(result)
+      >>> len(ax.collections[0].get_offsets()), ax.get_xlabel()
+      (1024, 'searches, best first')
 
     References:
       Raue et al., Lessons learned from quantitative dynamical modeling in systems biology, PLoS ONE
@@ -157,7 +158,8 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
       shade: how much darker the longest searches are than the shortest, from 0 (not at all) to 1.
 
     Returns:
-      The axes. Beyond six minima colours are used again, and there is no legend.
+      The axes. With more than six minima there is no legend, with more than twelve colours are used
+      again, but not for neighbours.
 
     Raises:
       ValueError: if shade is out of its range.
@@ -214,8 +216,10 @@ def _legend(axes: Axes, shown: np.ndarray, basin: np.ndarray, look: dict, failed
     counts = np.bincount(_look(basin).ravel(), minlength=len(names))
     for i in np.unique(_look(shown)):
         given = {"color": _LOOKS[i], **(failed if names[i] == "failed" else look)}
-        axes.plot([], [], label=f"{names[i]} ({100 * counts[i] / basin.size:.2g} %)", **given)
-    _axes.legend(axes, ncols=3, columnspacing=1)
+        axes.plot([], [], label=f"{names[i]} ({100 * counts[i] / basin.size:.3g} %)", **given)
+    figure: Any = axes.get_figure(root=True)
+    inches = axes.get_window_extent().width / figure.dpi
+    _axes.legend(axes, ncols=max(1, int(inches / 1.6)), columnspacing=1)
 
 
 def _map_colors(basin: np.ndarray, n: int) -> np.ndarray:
@@ -249,7 +253,7 @@ def _linear_part(heights: np.ndarray, basin: np.ndarray) -> float | None:
     spread = (high - low).max()
     step = heights > 2 * max(spread, 0)
     if step.any():
-        ends = _axes.log_range(heights[step | (heights < 0)], decades=2)
+        ends = _axes.log_range(heights[step | (heights < 0)], decades=3)
     else:
         ends = _axes.log_range(heights, decades=2, lowest=0.01)
     return None if ends is None else 10.0 ** np.floor(np.log10(ends[0]))
