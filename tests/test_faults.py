@@ -418,7 +418,9 @@ def test_complex_starts_end_in_complex_minima(tmp_path):
         return jnp.sum(apart.real**2 + 2 * apart.imag**2)
 
     center = np.array([1 + 1j, -2j], np.complex64)
-    starts = center + np.array([1, -1], np.complex64) * np.array([[0.9], [1.1], [-1.1]], np.complex64)
+    starts = center + np.array([1, -1], np.complex64) * np.array(
+        [[0.9], [1.1], [-1.1]], np.complex64
+    )
     result = multistart(
         fun, None, optax.sgd(0.05), key=KEY, n_starts=3, starts=starts, args=(center,), gtol=1e-4
     )
