@@ -199,7 +199,9 @@ def minimize(
         try:
             _check.same_type("opt_state", opt_state, jax.eval_shape(optimizer.init, x0))
         except TypeError as error:
-            raise ValueError(f"opt_state is not a state of this optimizer for x0: {error}") from None
+            raise ValueError(
+                f"opt_state is not a state of this optimizer for x0: {error}"
+            ) from None
     box = _bounds.parse(bounds, x0)
     _bounds.check_inside(x0, box)
     result = _minimize(
