@@ -20,6 +20,8 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> _typing.Any:
     """Load the search when it is first used: those who only train never wait for it."""
+    if name == "__all__":  # what `from jamsgrad import *` takes
+        return __dir__()
     if not name.startswith("_") and name in __dir__():
         return getattr(_importlib.import_module("jamsgrad._searching"), name)
     raise AttributeError(f"module 'jamsgrad' has no attribute {name!r}")

@@ -114,10 +114,11 @@ def scale_by_amsgrad(
     underflows, below about 1e-19 / sqrt(1 - b2).
 
     A finite gradient whose square overflows, above 1e19 in float32, is clipped to where it does
-    not: v = inf would never leave the maximum, and the coordinate would never move again. The
-    updates are those of float64. That a maximum remembers a spike is the algorithm's own: where
-    spikes are errors, put `optax.clip_by_global_norm` before this. NaN and infinite gradients are
-    not touched: they show, and `optax.apply_if_finite` leaves them out.
+    not: v = inf would never leave the maximum, and the coordinate would never move again. One such
+    gradient gives the updates of float64; of several, the sizes are lost. That a maximum remembers
+    a spike is the algorithm's own: where spikes are errors, put `optax.clip_by_global_norm` before
+    this. NaN and infinite gradients are not touched: they show, and `optax.apply_if_finite` leaves
+    them out.
 
     Args:
       b1: decay rate of m: a number in [0, 1), a 0-d array, or a schedule from the count of steps

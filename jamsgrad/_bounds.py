@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jamsgrad import _check
+
 
 class Bounds(NamedTuple):
     """A box: `lower` and `upper` are trees like x, each leaf of the shape and dtype of x's."""
@@ -39,7 +41,7 @@ def parse(bounds: Any, x: Any, *, finite: bool = False) -> Bounds | None:
         if jnp.iscomplexobj(low):
             raise TypeError(f"bounds need real numbers, x{_at(path)} is {low.dtype}")
         if not isinstance(low, Tracer) and not isinstance(high, Tracer):
-            _check(path, np.asarray(low), np.asarray(high), finite)
+            _check_ends(path, np.asarray(low), np.asarray(high), finite)
     return box
 
 
@@ -57,6 +59,7 @@ def box(bounds: Any) -> Bounds:
         return isinstance(end, list) and all(map(np.isscalar, jax.tree.leaves(end)))
 
     def variable(low: Any, high: Any) -> jax.ShapeDtypeStruct:
+        _check.arrays("bounds", (low, high))
         with jax.numpy_dtype_promotion("standard"):  # the ends may be integers, or of two dtypes
             dtype = jnp.result_type(low, high, float)
         return jax.ShapeDtypeStruct(jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high)), dtype)
@@ -64,17 +67,20 @@ def box(bounds: Any) -> Bounds:
     def variables(low: Any, highs: Any) -> Any:
         return jax.tree.map(lambda high: variable(low, high), highs)
 
-    lower, upper = (
-        jax.tree.map(lambda e: np.asarray(e) if is_array(e) else e, end, is_leaf=is_array)
-        for end in ends(bounds)
-    )
+    lower, upper = ends(bounds)
     try:
+        lower, upper = (
+            jax.tree.map(lambda e: np.asarray(e) if is_array(e) else e, end, is_leaf=is_array)
+            for end in (lower, upper)
+        )
         try:
             x = jax.tree.map(variables, lower, upper)
         except ValueError:
             x = jax.tree.map(variables, upper, lower)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the bounds {lower!r} and {upper!r} do not fit each other") from error
+    if not any(leaf.size for leaf in jax.tree.leaves(x)):
+        raise ValueError(f"the bounds {lower!r} and {upper!r} hold no numbers")
     with np.errstate(over="ignore"):  # an end too large for the dtype becomes infinite
         box = parse((lower, upper), x, finite=True)
     assert box is not None
@@ -88,7 +94,10 @@ def ends(bounds: Any) -> tuple[Any, Any]:
     if not isinstance(bounds, tuple) and hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         return bounds.lb, bounds.ub
     if isinstance(bounds, list | np.ndarray | jax.Array):
-        array = bounds if isinstance(bounds, jax.Array) else np.asarray(bounds)
+        try:
+            array = bounds if isinstance(bounds, jax.Array) else np.asarray(bounds)
+        except ValueError:
+            raise ValueError(f"bounds as a list must hold n pairs, got {bounds!r}") from None
         if array.ndim == 2 and array.shape[1] == 2:
             return array[:, 0], array[:, 1]
         raise ValueError(f"bounds as an array must have shape (n, 2), got {array.shape}")
@@ -98,7 +107,7 @@ def ends(bounds: Any) -> tuple[Any, Any]:
     )
 
 
-def check_inside(x: Any, bounds: Bounds | None) -> None:
+def check_inside(x: Any, bounds: Bounds | None, name: str = "x0") -> None:
     """Raise a ValueError if `x` is concrete and outside the bounds; it is never moved."""
     if bounds is None:
         return
@@ -110,8 +119,8 @@ def check_inside(x: Any, bounds: Bounds | None) -> None:
         for i in map(tuple, np.argwhere(~((value >= low) & (value <= high)))):
             index = list(map(int, i)) or ""
             raise ValueError(
-                f"x0{_at(path)}{index} = {value[i]} is outside its bounds [{low[i]}, {high[i]}]; "
-                "starts are never moved silently"
+                f"{name}{_at(path)}{index} = {value[i]} is outside its bounds "
+                f"[{low[i]}, {high[i]}]; starts are never moved silently"
             )
 
     jax.tree_util.tree_map_with_path(leaf, x, bounds.lower, bounds.upper)
@@ -154,7 +163,7 @@ def _broadcast(name: str, end: Any, x: Any) -> Any:
         raise ValueError(f"the {name} bound {end!r} does not fit x of shape {shapes}") from error
 
 
-def _check(path: Any, low: np.ndarray, high: np.ndarray, finite: bool) -> None:
+def _check_ends(path: Any, low: np.ndarray, high: np.ndarray, finite: bool) -> None:
     ends = f"lower {low}, upper {high}"
     if np.isnan(low).any() or np.isnan(high).any():
         raise ValueError(f"bounds of x{_at(path)} are NaN: {ends}")

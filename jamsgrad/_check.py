@@ -1,10 +1,12 @@
-"""Clear errors for bad numbers: every scalar argument of the library is checked here."""
+"""Clear errors for bad arguments: numbers, words, keys, and trees of arrays."""
 
 import math
 import operator
 from collections.abc import Iterable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 
 _INT32_MAX = 2**31 - 1
@@ -30,6 +32,8 @@ def in_range(
         if isinstance(value, str):
             raise TypeError
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise TypeError(
             f"{name} must be a real number in {allowed}, got {value!r} of type "
@@ -60,6 +64,73 @@ def integer(name: str, value: Any, low: int) -> int:
 
 def one_of(name: str, value: Any, allowed: Iterable[str], *, or_else: str = "") -> None:
     """Raise unless `value` is among the `allowed` words."""
-    if value not in (allowed := tuple(allowed)):
+    allowed = tuple(allowed)
+    if not isinstance(value, str) or value not in allowed:
         words = ", ".join(map(repr, allowed)) + (or_else and f" or {or_else}")
         raise ValueError(f"{name} must be one of {words}, got {value!r}")
+
+
+def hashable(name: str, value: Any) -> None:
+    """Raise unless `value` can be told from others, as what is compiled for it must be."""
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be hashable, because what was compiled for it is kept; got {value!r}"
+        ) from None
+
+
+def key(name: str, value: Any) -> None:
+    """Raise unless `value` is one random key of JAX, of the new kind or the old."""
+    try:
+        single = jax.random.key_data(value).ndim == 1
+    except (TypeError, ValueError):
+        single = False
+    if not single:
+        raise TypeError(f"{name} must be one key, such as jax.random.key(0), got {value!r}")
+
+
+def arrays(name: str, tree: Any) -> None:
+    """Raise unless all leaves of the tree are arrays or numbers."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array(f"{name}{jax.tree_util.keystr(path)}", leaf)
+
+
+def array(name: str, value: Any) -> Any:
+    """The abstract value of an array or a number, or an error if JAX knows no such array."""
+    try:
+        if isinstance(value, jax.ShapeDtypeStruct):
+            raise TypeError
+        return jax.typeof(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"{name} must be an array or a number, got {value!r} of type {type(value).__name__}"
+        ) from None
+
+
+def same_type(name: str, tree: Any, like: Any, *, any_width: bool = False) -> None:
+    """Raise unless the tree has the structure, the shapes and the dtypes of `like`.
+
+    With `any_width` floating numbers may have more or fewer bits.
+    """
+    if jax.tree.structure(tree) != jax.tree.structure(like):
+        raise TypeError(
+            f"{name} must have the structure {jax.tree.structure(like)}, "
+            f"got {jax.tree.structure(tree)}"
+        )
+    arrays(name, tree)
+    tree, like = (jax.eval_shape(lambda given: given, given) for given in (tree, like))
+
+    def fits(dtype: Any, expected: Any) -> bool:
+        if not any_width:
+            return dtype == expected
+        real = jnp.issubdtype(expected, jnp.floating)
+        return jnp.issubdtype(dtype, jnp.floating if real else jnp.complexfloating)
+
+    found = jax.tree_util.tree_leaves_with_path(tree)
+    for (path, leaf), expected in zip(found, jax.tree.leaves(like), strict=True):
+        if leaf.shape != expected.shape or not fits(leaf.dtype, expected.dtype):
+            raise TypeError(
+                f"{name}{jax.tree_util.keystr(path)} must be {expected.dtype}"
+                f"{list(expected.shape)}, got {leaf.dtype}{list(leaf.shape)}"
+            )

@@ -1,6 +1,7 @@
 """Checkpoints of a queue: written while it runs, read when the same search is begun again."""
 
 import hashlib
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ def opened(path: Any, identity: dict[str, str]) -> Iterator[Checkpoint]:
 
     Raises:
       ImportError: without the extra `checkpoint`.
+      TypeError: if `path` is no path.
+      NotADirectoryError: if there is a file.
       ValueError: when it is loaded, if it is of another search, or broken.
       RuntimeError: if another process uses the folder.
     """
@@ -55,7 +58,11 @@ def opened(path: Any, identity: dict[str, str]) -> Iterator[Checkpoint]:
             "checkpoint= needs orbax-checkpoint: pip install 'jamsgrad[checkpoint]'"
         ) from None
 
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise TypeError(f"checkpoint must be the path of a folder, got {path!r}")
     folder = Path(path).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"checkpoint must be a folder, {str(folder)!r} is a file")
     with ExitStack() as stack:
         stack.enter_context(_alone(folder))
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jamsgrad import _bounds
+from jamsgrad import _bounds, _check
 
 _MANY = 1000  # clusters: where there are more, most of those to come are of one point
 _CERTIFIED = 256  # the best minima, whose Hessian is computed
@@ -48,7 +48,7 @@ class Minimum(NamedTuple):
 
 
 class _Problem(NamedTuple):
-    """The objective as a function of a row of numbers; `like` is a point, as a tree."""
+    """The objective as a function of a row of real numbers; `like` is a point, as a tree."""
 
     fun: Callable
     args: tuple
@@ -59,9 +59,11 @@ class _Problem(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype:
-        return np.result_type(np.float32, *(leaf.dtype for leaf in jax.tree.leaves(self.like)))
+        leaves = jax.tree.leaves(self.like)
+        return np.result_type(np.float32, *(leaf.real.dtype for leaf in leaves))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # boxes and values may be as large as numbers get
 def distinct_minima(
     fun: Callable,
     x: Any,
@@ -82,7 +84,8 @@ def distinct_minima(
 
     Args:
       fun: the objective, `fun(x, *args)`, a real scalar.
-      x: where the searches ended, a tree of real arrays, the points as first axis.
+      x: where the searches ended, a tree of arrays, the points as first axis; a complex number
+        counts as two coordinates.
       values: the values there, shape (k,). Points that are not finite or have no finite value are
         left out: NaN is the value of a search without success.
       bounds: the box of the searches, or None.
@@ -98,6 +101,8 @@ def distinct_minima(
       Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
     """
     points, values = as_rows(x), np.asarray(values, np.float64)
+    tol = _check.in_range("tol", tol, 0)
+    n_searches = _check.integer("n_searches", n_searches, len(values))
     basin = np.full(len(values), -1)
     finite = np.isfinite(values) & np.isfinite(points).all(axis=1)
     if not finite.any():
@@ -171,9 +176,15 @@ def _cells(minimum: Minimum) -> tuple[str, ...]:
     )
 
 
+def _parts(leaf: Any) -> int:
+    """How many real numbers one number of the leaf is."""
+    return 2 if np.iscomplexobj(leaf) else 1
+
+
 def as_rows(x: Any) -> np.ndarray:
     """A tree of k points as an array of shape (k, number of variables)."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
+    leaves = [np.stack([a.real, a.imag], -1) if _parts(a) == 2 else a for a in leaves]
     rows = [leaf.reshape(len(leaf), leaf[:1].size) for leaf in leaves]
     return np.concatenate(rows, axis=1, dtype=np.float64)
 
@@ -186,11 +197,15 @@ def as_row(x: Any) -> np.ndarray:
 def _tree(rows: Any, like: Any) -> Any:
     """Back from an array of shape (..., number of variables) to a tree of points."""
     leaves, treedef = jax.tree.flatten(like)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    return treedef.unflatten(
-        rows[..., end - leaf.size : end].reshape((*rows.shape[:-1], *leaf.shape)).astype(leaf.dtype)
-        for leaf, end in zip(leaves, ends, strict=True)
-    )
+    ends = np.cumsum([_parts(leaf) * leaf.size for leaf in leaves])
+
+    def part(leaf: Any, end: int) -> Any:
+        numbers = rows[..., end - _parts(leaf) * leaf.size : end].astype(leaf.dtype)
+        if _parts(leaf) == 2:
+            numbers = numbers[..., ::2] + 1j * numbers[..., 1::2]
+        return numbers.reshape((*rows.shape[:-1], *leaf.shape))
+
+    return treedef.unflatten(map(part, leaves, ends))
 
 
 def end_rows(bounds: _bounds.Bounds | None, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,9 +218,9 @@ def end_rows(bounds: _bounds.Bounds | None, size: int) -> tuple[np.ndarray, np.n
 def _scale(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     # Points that all but agree would be torn apart by a scale as small as their range.
     least = 0.1 * np.maximum(1, np.abs(points).max(axis=0))
-    width = high - low
-    usable = np.isfinite(width) & (width > 0)
-    return np.where(usable, width, np.maximum(np.ptp(points, axis=0), least))
+    usable = np.isfinite(low) & np.isfinite(high) & (low < high)
+    scale = np.where(usable, high - low, np.maximum(np.ptp(points, axis=0), least))
+    return np.minimum(scale, np.finfo(float).max)  # a width may overflow
 
 
 def _leaders(points: np.ndarray, tol: float) -> np.ndarray:
@@ -285,9 +300,8 @@ def _barrier(problem: _Problem, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     rows = np.clip(rows, problem.low, problem.high)
     values = _evaluate(problem, rows.reshape(-1, a.shape[1])).reshape(rows.shape[:2])
     ends = values[:, [0, 16]]
-    with np.errstate(invalid="ignore"):  # inf - inf
-        rise = values[:, :17].max(axis=1) - ends.max(axis=1)
-        change = np.abs(values[:, 17:] - values[:, :1])
+    rise = values[:, :17].max(axis=1) - ends.max(axis=1)
+    change = np.abs(values[:, 17:] - values[:, :1])
     typical = np.where(np.isfinite(change), change, 0).mean(axis=1)
     rounding = 16 * np.finfo(problem.dtype).eps * np.abs(ends).max(axis=1)
     return ~(rise <= 1e-2 * typical + rounding)

@@ -169,7 +169,8 @@ def minimize(
 
     Raises:
       ValueError: if an option is out of its range, x0 is outside the bounds, or they do not fit.
-      TypeError: if x0 is not floating, or `fun` does not return a real scalar.
+      TypeError: if x0 is not floating, `fun` does not return a real scalar, or the optimizer does
+        not keep the types of x and of its state.
       FloatingPointError: with `throw`, if the search met NaN or infinity.
 
     Example:
@@ -195,9 +196,12 @@ def minimize(
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     x0 = floating(x0)
     if opt_state is not None:
-        expected = jax.tree.structure(jax.eval_shape(optimizer.init, x0))
-        if jax.tree.structure(opt_state) != expected:
-            raise ValueError(f"opt_state is not a state of this optimizer for x0: {opt_state!r}")
+        try:
+            _check.same_type("opt_state", opt_state, jax.eval_shape(optimizer.init, x0))
+        except TypeError as error:
+            raise ValueError(
+                f"opt_state is not a state of this optimizer for x0: {error}"
+            ) from None
     box = _bounds.parse(bounds, x0)
     _bounds.check_inside(x0, box)
     result = _minimize(
@@ -220,33 +224,29 @@ def minimize(
 
 
 def check_arguments(fun: Any, optimizer: Any, args: Any) -> None:
-    """Raise unless `fun` is a function, `optimizer` is one and `args` is a tuple."""
+    """Raise unless `fun` is a function, `optimizer` is one and `args` is a tuple of arrays."""
     if not callable(fun):
         raise TypeError(f"fun must be a function of x, got {fun!r}")
-    try:
-        hash(fun)
-    except TypeError:
-        raise TypeError(
-            f"fun must be hashable, because what was compiled for it is kept; got {fun!r}"
-        ) from None
-    if not isinstance(optimizer, optax.GradientTransformation):
+    _check.hashable("fun", fun)
+    if not (isinstance(optimizer, optax.GradientTransformation) and all(map(callable, optimizer))):
         raise TypeError(
             f"optimizer must be an optax.GradientTransformation, got {optimizer!r}; "
             "call the function that makes it, as in amsgrad(0.1)"
         )
+    _check.hashable("optimizer", optimizer)
     if not isinstance(args, tuple):
         raise TypeError(f"args must be a tuple of the further arguments of fun, got {args!r}")
+    _check.arrays("args", args)
 
 
 def floating(x: Any, name: str = "x0") -> Any:
     """The start as strongly typed arrays, or an error that names what is not floating."""
 
     def leaf(path: Any, value: Any) -> jax.Array:
-        dtype = jnp.result_type(value)
+        path = f"{name}{jax.tree_util.keystr(path)}"
+        dtype = _check.array(path, value).dtype
         if not jnp.issubdtype(dtype, jnp.inexact):
-            raise TypeError(
-                f"{name}{jax.tree_util.keystr(path)} has dtype {dtype}: a search needs floating x"
-            )
+            raise TypeError(f"{path} has dtype {dtype}: a search needs floating x")
         return jnp.asarray(value, dtype)
 
     x = jax.tree_util.tree_map_with_path(leaf, x)

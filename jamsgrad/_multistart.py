@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,14 @@ _STEPS_PER_ROUND = 128  # a stopped lane waits for half a round, and a round cos
 _SLICE_SECONDS = 0.5  # between two looks at the queue: for progress, callbacks and Ctrl-C
 
 
+@contextmanager
+def _nan_is_data() -> Iterator[None]:
+    """Values that are not finite are told by statuses: JAX must not look for them."""
+    with jax.debug_nans(False), jax.debug_infs(False):
+        yield
+
+
+@_nan_is_data()
 def multistart(
     fun: Callable,
     bounds: Any,
@@ -117,6 +125,8 @@ def multistart(
         raise TypeError("multistart drives the devices itself: under jit and vmap use minimize")
     if mesh is not None and not isinstance(mesh, Mesh):
         raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
+    if mesh is not None and not mesh.size:
+        raise ValueError(f"mesh must have a device, got {mesh!r}")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
@@ -180,7 +190,11 @@ def _all_starts(key: jax.Array, n: int, bounds: Any, sampler: str | Callable, ow
     """The user's own starts, filled up with drawn ones: start i is start i of the key."""
     if own is None:
         return sample_starts(key, n, bounds, sampler)
-    own = floating(np.asarray(own) if isinstance(own, list) else own, "starts")
+    try:
+        own = np.asarray(own) if isinstance(own, list) else own
+    except ValueError:
+        raise ValueError(f"starts as a list must hold points of one shape, got {own!r}") from None
+    own = floating(own, "starts")
     counts = {leaf.shape[:1] for leaf in jax.tree.leaves(own)}
     if len(counts) != 1 or counts == {()}:
         shapes = jax.tree.map(lambda leaf: leaf.shape, own)

@@ -105,6 +105,7 @@ class MultiStartResult:
 
     def path(self, i: int, record_every: int = 1) -> Result:
         """Search again from start `i` and record the path; the same every time."""
+        i = _check.integer("i", i, 0)
         question = self.question
         if question.fun is None or question.optimizer is None:
             raise ValueError("path() needs fun and optimizer: give them to MultiStartResult.load")

@@ -162,11 +162,13 @@ def search(
 
     def init(x: Any, opt_state: Any = None) -> SearchState:
         fun, aux = jax.eval_shape(objective, x, *args)
+        opt_state = optimizer.init(x) if opt_state is None else opt_state
+        _check.arrays("the state of the optimizer", opt_state)
         worst = jnp.full((), jnp.inf, fun.dtype)
         zero = jnp.zeros([], jnp.int32)
         return SearchState(
             x=x,
-            opt_state=optimizer.init(x) if opt_state is None else opt_state,
+            opt_state=opt_state,
             fun_still=None if stop.ftol is None else Stillness(worst, zero),
             x_still=None if stop.xtol is None else Stillness(_full_like(x, jnp.nan), zero),
             record=Record(
@@ -211,7 +213,7 @@ def search(
         )
 
         def move() -> tuple[Any, Any]:
-            updates, opt_state = optimizer.update(
+            moved = optimizer.update(
                 grad,
                 state.opt_state,
                 x,
@@ -219,6 +221,11 @@ def search(
                 grad=grad,
                 value_fn=lambda x: objective(x, *args)[0],
             )
+            if not (isinstance(moved, tuple) and len(moved) == 2):
+                raise TypeError(f"optimizer.update must return (updates, state), got {moved!r}")
+            updates, opt_state = moved
+            _check.same_type("the updates of the optimizer", updates, x, any_width=True)
+            _check.same_type("the new state of the optimizer", opt_state, state.opt_state)
             return _bounds.project(optax.apply_updates(x, updates), bounds), opt_state
 
         # cond and not where, which would let the derivatives of a step not taken through

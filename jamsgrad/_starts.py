@@ -42,7 +42,7 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
     Raises:
       ValueError: if n or the method is none of these, a bound is infinite or NaN, the bounds are
         reversed or do not fit each other, or a sampler's starts are not of that shape or outside.
-      TypeError: if n is not an integer, or the bounds are in none of these forms.
+      TypeError: if n is not an integer, the key is none, or the bounds are in none of these forms.
 
     Example:
       >>> box = {"a": 0.0, "b": -1.0}, {"a": 1.0, "b": jnp.ones(3)}
@@ -59,6 +59,7 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
       values of input variables, Technometrics 21, 1979 (the Latin hypercube).
     """
     n = _check.integer("n", n, 0)
+    _check.key("key", key)
     box = _bounds.box(bounds)
     if callable(method):
         return inside(method(key, n, box), n, box)
@@ -70,7 +71,7 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
 
 def uniform_start(key: jax.Array, i: Any, box: _bounds.Bounds) -> Any:
     """Start i of method "uniform": a pure function, to be called wherever the start is needed."""
-    unit = jax.random.uniform(jax.random.fold_in(key, i), (_size(box),), _unit_dtype(box))
+    unit = jax.random.uniform(jax.random.fold_in(key, i), (_size(box),), float)
     return _place(unit, box)
 
 
@@ -80,22 +81,25 @@ def inside(starts: Any, n: int, box: _bounds.Bounds) -> Any:
     expected = jax.tree.map(lambda low: (n, *low.shape), box.lower)
     try:
         leaves = list(map(np.asarray, treedef.flatten_up_to(starts)))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"starts must have the shape {expected}, got {starts!r}") from error
     given = treedef.unflatten(leaf.shape for leaf in leaves)
     if given != expected:
         raise ValueError(f"starts must have the shape {expected}, got {given}")
-    if any(np.isnan(leaf).any() for leaf in leaves):
-        raise ValueError("starts must not be NaN")
+    for leaf in leaves:
+        if not any(jnp.issubdtype(leaf.dtype, kind) for kind in (jnp.floating, jnp.integer, bool)):
+            raise TypeError(f"starts must be real numbers, got dtype {leaf.dtype}")
+        if np.isnan(leaf).any():
+            raise ValueError("starts must not be NaN")
     leaves = [jnp.asarray(leaf, low.dtype) for leaf, low in zip(leaves, lows, strict=True)]
     rows = jax.tree.map(lambda end: np.broadcast_to(end, (n, *end.shape)), box)
-    _bounds.check_inside(treedef.unflatten(leaves), rows)
+    _bounds.check_inside(treedef.unflatten(leaves), rows, "starts")
     return treedef.unflatten(leaves)
 
 
 def placed(units: np.ndarray, box: _bounds.Bounds) -> Any:
     """The points of the box at `units`, points of the unit cube of shape (n, variables)."""
-    return _placed(jnp.asarray(units, _unit_dtype(box)), box)
+    return _placed(jnp.asarray(units, float), box)
 
 
 @partial(jax.jit, static_argnames="n")
@@ -135,9 +139,3 @@ def _spread(method: str, key: jax.Array, n: int, size: int) -> np.ndarray:
 
 def _size(box: _bounds.Bounds) -> int:
     return sum(low.size for low in jax.tree.leaves(box.lower))
-
-
-def _unit_dtype(box: _bounds.Bounds) -> Any:
-    """Of the random numbers: at least float32, in 16 bits they would be too few."""
-    double = any(low.dtype == jnp.float64 for low in jax.tree.leaves(box.lower))
-    return jnp.float64 if double else jnp.float32

@@ -170,25 +170,6 @@ def test_half_precision_gradients_are_averaged_in_float32(dtype):
 # The promise of the paper: the denominator never shrinks
 
 
-@pytest.mark.parametrize("convention", ["paper", "optax"])
-@property_test
-@given(grads=hnp.arrays(float, (12, 3), elements=st.floats(-1e150, 1e150)), b2=st.floats(0, 0.999))
-def test_sqrt_vhat_never_shrinks(convention, grads, b2):
-    roots = np.sqrt(vhats(convention, b2, grads))
-    assert np.all(np.diff(roots, axis=0) >= 0)
-
-
-@partial(jax.jit, static_argnums=0)
-def vhats(convention, b2, grads):
-    optimizer = scale_by_amsgrad(0.9, b2, convention=convention)
-
-    def step(state, g):
-        state = optimizer.update(g, state)[1]
-        return state, state.vhat
-
-    return jax.lax.scan(step, optimizer.init(grads[0]), grads)[1]
-
-
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_the_denominator_shrinks_only_where_the_correction_follows_the_maximum(convention):
     rule = conventions[convention]._replace(debias_m=False)  # so that u = m / denominator

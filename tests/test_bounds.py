@@ -100,6 +100,7 @@ def test_shapes_are_enough_and_no_bounds_are_no_box():
         ((None, 1), ValueError, "the lower bound None does not fit"),
         (("low", 1), ValueError, "the lower bound 'low' does not fit"),
         (({"a": 0}, 1), ValueError, "the lower bound {'a': 0} does not fit"),
+        ([(0, 1), (0,)], ValueError, "bounds as a list must hold n pairs, got [(0, 1), (0,)]"),
         ([(0, 1), (0, 1)], ValueError, "does not fit x of shape (3,)"),
         (np.zeros((3, 3)), ValueError, "shape (n, 2), got (3, 3)"),
         (np.zeros(2), ValueError, "shape (n, 2), got (2,)"),

@@ -50,3 +50,9 @@ def test_every_public_function_and_class_shows_an_example(name):
 
 def test_the_version_is_the_installed_one():
     assert jamsgrad.__version__ == importlib.metadata.version("jamsgrad")
+
+
+def test_a_star_imports_all_that_is_public():
+    names = {}
+    exec("from jamsgrad import *", names)
+    assert set(PUBLIC) <= set(names)

@@ -29,6 +29,7 @@ BOX = problems.himmelblau.bounds
 AMSGRAD, SGD = amsgrad(0.3, b2=0.99), optax.sgd(0.1)
 N_STARTS, LANES, GTOL = 300, 64, 1e-3
 MESHES = {"8": jax.make_mesh((8,), ("x",)), "4x2": jax.make_mesh((4, 2), ("a", "b"))}
+MESHES["3 of them"] = jax.make_mesh((3,), ("x",), devices=jax.devices()[6:3:-1])
 
 
 class Holed:
@@ -126,8 +127,10 @@ def test_watching_and_running_again_change_no_bit(found):
     assert same_bits(rows(search()), rows(found))
 
 
-@pytest.mark.parametrize(("mesh", "lanes"), [("8", LANES), ("4x2", LANES), ("8", 7)])
-def test_eight_devices_give_the_bits_of_one(mesh, lanes):
+@pytest.mark.parametrize(
+    ("mesh", "lanes"), [("8", LANES), ("4x2", LANES), ("8", 7), ("3 of them", LANES)]
+)
+def test_many_devices_give_the_bits_of_one(mesh, lanes):
     one, seen = search(lanes=lanes), []
     for options in ({}, {"callback": seen.append}):
         result = search(mesh=MESHES[mesh], lanes=lanes, **options)

@@ -27,13 +27,16 @@ def next_point(updates, state, params):
 
 
 # Goes along the points in its state, whatever the gradient says; numbers with few digits are exact.
-walker = optax.GradientTransformation(lambda params: (0, params), next_point)
+N_POINTS = 12
+walker = optax.GradientTransformation(
+    lambda params: (0, jnp.zeros((N_POINTS, *jnp.shape(params)))), next_point
+)
 
 
 def follow(fun, *points, **options):
     """The search of `fun` along the points, until a tolerance stops it or they end."""
     options = OFF | {"max_steps": len(points) - 1} | options
-    points = np.pad(points, [(0, 12 - len(points)), *[(0, 0)] * np.ndim(points[0])])
+    points = np.pad(points, [(0, N_POINTS - len(points)), *[(0, 0)] * np.ndim(points[0])])
     return jax.device_get(minimize(fun, points[0], walker, opt_state=(0, points), **options))
 
 
@@ -280,16 +283,16 @@ def test_a_gradient_of_1e30_is_survived(convention, dtype):
 
     optimizer = amsgrad(0.1, convention=convention)
     result = minimize(cliff, jnp.array(2.0, dtype), optimizer, max_steps=50)
-    # In float32 the square overflows, vhat is infinite for good and nothing moves: a search that
-    # stalls. In float64 vhat is 1e57 or more: it crosses the cliff at first speed, or stalls too.
     assert result.status == Status.MAX_STEPS
     assert np.isfinite([result.x, result.fun, result.grad_norm, result.last_x]).all()
-    assert result.fun == cliff(result.x) <= cliff(jnp.array(2.0, dtype))
-    if dtype == "float32":
-        assert (result.x, result.last_x) == (2.0, 2.0)
-        stalled = minimize(cliff, result.x, optimizer, xtol=1e-9, patience=3)
-        assert (stalled.status, stalled.n_steps) == (Status.XTOL, 3)
-        assert stalled.grad_norm == np.float32(1e30)  # and this tells
+    assert result.fun == cliff(result.x) < 1  # over the cliff, at its speed
+    # In float32 the square overflows: no coordinate may be lost by that.
+    exact = minimize(cliff, jnp.array(2.0), optimizer, max_steps=50)
+    np.testing.assert_allclose(result.last_x, exact.last_x, rtol=1e-4)
+    # Beyond the cliff vhat, which never decays, stalls it: grad_norm tells.
+    stalled = minimize(cliff, result.last_x, optimizer, opt_state=result.opt_state, xtol=1e-9)
+    assert stalled.status == Status.XTOL
+    assert stalled.grad_norm > 1e-2
 
 
 # Which status wins

@@ -126,7 +126,6 @@ def test_the_corners_of_the_unit_cube_are_those_of_the_box():
         ((np.zeros((2, 1)), np.ones(3)), (2, 3)),
         ((0, 1), ()),
         ((np.float64(0), True), ()),
-        ((np.zeros(0), 1), (0,)),
     ],
     ids=repr,
 )
@@ -193,6 +192,12 @@ def test_no_starts_at_all():
         (({"a": 0}, (1, 2)), "do not fit each other"),
         (("low", 1), "do not fit each other"),
         (np.zeros((3, 3)), "shape (n, 2)"),
+        ((None, None), "the bounds None and None hold no numbers"),
+        (({}, {}), "hold no numbers"),
+        ((np.zeros(0), np.ones(0)), "hold no numbers"),
+        (np.zeros((0, 2)), "hold no numbers"),
+        (([0, [1]], [1, [2]]), "do not fit each other"),
+        (("f4", "f8"), "do not fit each other"),
     ],
     ids=repr,
 )
@@ -237,14 +242,50 @@ def test_a_function_as_the_method_gets_the_box_and_its_starts_come_back_in_its_d
         (np.zeros((4, 2)), "starts must have the shape (3, 2), got (4, 2)"),
         (np.zeros((3, 1)), "starts must have the shape (3, 2), got (3, 1)"),
         ({"a": np.zeros((3, 2))}, "starts must have the shape (3, 2), got"),
-        ([[0, 0], [0, 1.5], [0, 0]], "x0[1, 1] = 1.5 is outside its bounds [0.0, 1.0]"),
+        ([[0, 0], [0, 1.5], [0, 0]], "starts[1, 1] = 1.5 is outside its bounds [0.0, 1.0]"),
         ([[0, 0], [0, np.nan], [0, 0]], "starts must not be NaN"),
+        ([[0, 0], [0], [0, 0]], "starts must have the shape (3, 2), got [[0, 0], [0], [0, 0]]"),
+        (None, "starts must have the shape (3, 2), got ()"),
+        (jax.random.split(KEY, (3, 2)), "starts must have the shape (3, 2), got Array"),
     ],
     ids=repr,
 )
 def test_starts_of_a_function_that_do_not_fit_are_refused(starts, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         sample_starts(KEY, 3, (np.zeros(2), np.ones(2)), lambda *_: starts)
+
+
+@pytest.mark.parametrize("number", [None, "a", 1j])
+def test_starts_of_a_function_that_are_no_real_numbers_are_refused(number):
+    with pytest.raises(TypeError, match="starts must be real numbers, got dtype"):
+        sample_starts(KEY, 3, (np.zeros(2), np.ones(2)), lambda *_: np.full((3, 2), number))
+
+
+@pytest.mark.parametrize("method", [*METHODS, lambda key, n, box: np.zeros((n, 3))])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(None, 0, 0.5, "key", object, [1, 2]),
+        *(np.array(3), np.zeros(2), np.zeros(3, np.uint32)),
+        *(jax.random.split(KEY, 3), jax.random.split(jax.random.PRNGKey(0), 3)),
+    ],
+    ids=repr,
+)
+def test_what_is_not_one_key_is_refused(key, method):
+    message = f"key must be one key, such as jax.random.key(0), got {key!r}"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        sample_starts(key, 3, BOX, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_start_i_is_the_same_point_in_every_dtype(method):
+    wide = sample_starts(KEY, 100, BOX, method)
+    for dtype in (np.float32, np.float16, jnp.bfloat16):
+        narrow = sample_starts(KEY, 100, tuple(end.astype(dtype) for end in BOX), method)
+        assert narrow.dtype == dtype
+        # Half an ulp for the start, and one for each end of the box.
+        tolerance = 2 * float(jnp.finfo(dtype).eps) * np.abs(BOX).max(axis=0)
+        assert np.all(np.abs(np.asarray(narrow, float) - np.asarray(wide)) <= tolerance)
 
 
 def test_one_compilation_serves_all_keys_and_boxes():
