@@ -55,7 +55,7 @@ def train_torch(model, optimizer, x, y, steps):
 def to_params(arrays):
     """Parameters as JAX libraries keep them: torch's weights are (out, in), kernels (in, out)."""
     return [
-        # jnp.array copies. jnp.asarray may share memory with torch, which steps in place.
+        # A copy: jax.device_put would share memory with torch, which steps in place.
         {"kernel": jnp.array(arrays[f"{i}.weight"].T), "bias": jnp.array(arrays[f"{i}.bias"])}
         for i in LAYERS
     ]

@@ -67,7 +67,8 @@ def moments(
                 raise ValueError(f"state_dict has no {key!r} of {name!r}{why}")
     steps = {name: int(to_numpy(entry["step"])) for name, entry in entries.items()}
     if len({*steps.values()}) != 1:
-        raise ValueError(f"all parameters must have taken the same number of steps, got {steps}")
+        examples = {step: name for name, step in steps.items()}
+        raise ValueError(f"all parameters must have taken the same number of steps, got {examples}")
     count = _check.integer("step", next(iter(steps.values())), 0)
 
     def moment(key: str) -> dict[str, Any]:
@@ -94,12 +95,21 @@ def leaves(tree: Any) -> dict[str, Any]:
 def same_names(torch: Iterable[str], ours: Iterable[str], function: str) -> None:
     """Raise unless torch and we have state of the same parameters."""
     torch, ours = {*torch}, {*ours}
-    if torch != ours:
+    wrong = []
+    if torch - ours:
+        wrong.append(f"torch has {_few(torch - ours)}, not found here")
+    if ours - torch:
+        wrong.append(f"here is {_few(ours - torch)}, which torch does not have or never updated")
+    if wrong:
         raise ValueError(
-            f"torch has {sorted(torch - ours)}, which are not here, and here are "
-            f"{sorted(ours - torch)}, which torch does not have or never updated: name torch's "
-            f"parameters by names=dict(model.named_parameters()), or convert them by {function}"
+            f"{'; '.join(wrong)}. Tell torch's names by names=dict(model.named_parameters()), or "
+            f"convert its arrays by {function}"
         )
+
+
+def _few(names: set[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(repr, sorted(names)[:5])) + more
 
 
 def fits(field: str, name: str, x: Any, shape: tuple[int, ...], function: str) -> None:
@@ -120,5 +130,5 @@ def to_numpy(x: Any) -> np.ndarray:
     if hasattr(x, "cpu"):  # a tensor, on any device; NumPy knows nothing of torch's bfloat16
         x = x.detach().cpu()
         x = x.float() if str(x.dtype) == "torch.bfloat16" else x
-    x = np.asarray(x).copy()  # because torch steps in place
+    x = np.asarray(x).copy()  # torch steps in place, jax.device_put shares memory
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x  # float16 and JAX's bfloat16

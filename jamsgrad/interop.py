@@ -313,11 +313,11 @@ def _filled(
     def number(old: Any, new: Any) -> Any:
         return jax.tree.map(lambda x: jnp.asarray(new, x.dtype), old)
 
-    def average(old: jax.Array, new: Any) -> jax.Array:
-        return jax.device_put(jnp.asarray(new).astype(old.dtype), old.sharding)
+    def average(old: Any, new: Any) -> jax.Array:
+        return jax.device_put(jnp.asarray(new).astype(old.dtype), getattr(old, "sharding", None))
 
-    def maximum(old: jax.Array, new: Any) -> jax.Array:
-        return jax.device_put(_precision.store_max(jnp.asarray(new), old.dtype), old.sharding)
+    def maximum(old: Any, new: Any) -> jax.Array:
+        return average(old, _precision.store_max(jnp.asarray(new), old.dtype))
 
     return ScaleByAmsgradState(
         count=number(old.count, count),
