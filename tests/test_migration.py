@@ -153,3 +153,6 @@ def test_the_first_step_of_the_paper_is_3_16_times_the_learning_rate():
         (step,) = steps(convention, jnp.array([7.0]))
         times = 3.16 if convention == "paper" else 1.0
         np.testing.assert_allclose(step, times, rtol=1e-3)
+    steady = steps("paper", jnp.full(100, 7.0))
+    assert np.argmax(steady) + 1 == 12
+    np.testing.assert_allclose(np.max(steady), 6.57, rtol=1e-3)
