@@ -3,6 +3,7 @@
 import importlib as _importlib
 import typing as _typing
 
+from jamsgrad import interop as interop
 from jamsgrad import schedules as schedules
 from jamsgrad._amsgrad import Convention as Convention
 from jamsgrad._amsgrad import ScaleByAmsgradState as ScaleByAmsgradState

@@ -1,5 +1,6 @@
 """Every example runs as a newcomer would run it, in a process of its own."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -20,7 +21,9 @@ EXAMPLES = {  # name: arguments, and the files it writes
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": ([], ["adam_fails.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
+    "from_pytorch.py": ([], ["from_pytorch.png"]),
 }
+NEEDS = {"from_pytorch.py": "torch"}  # packages that are not among the test dependencies
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,8 @@ def run(tmp_path_factory):
     done = {}
 
     def run_once(name):
+        if name in NEEDS and not importlib.util.find_spec(NEEDS[name]):
+            pytest.skip(f"{name} needs {NEEDS[name]}")
         if name not in done:
             out = tmp_path_factory.mktemp(name.removesuffix(".py"))
             command = [sys.executable, "-W", "error", ROOT / "examples" / name, "--out", out]
@@ -86,3 +91,22 @@ def test_two_processes_find_what_one_device_finds(run):
     assert (found.n_success, len(found.minima)) == (20_000, 16)
     problem = problems.styblinski_tang(4)
     np.testing.assert_allclose(found.best.fun, problem.minimum, rtol=1e-6)
+
+
+def test_a_run_moves_from_torch_to_jax_and_back(run):
+    printed = run("from_pytorch.py")[0]
+    differences = [float(x) for x in re.findall(r"largest relative difference.* (\S+)\n", printed)]
+    assert len(differences) == 2
+    assert max(differences) < 1e-6
+
+
+@pytest.mark.parametrize(("name", "package"), NEEDS.items())
+def test_an_example_without_its_package_says_which(name, package, tmp_path):
+    (tmp_path / f"{package}.py").write_text("raise ModuleNotFoundError")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "agg"}
+    command = [sys.executable, ROOT / "examples" / name, "--out", tmp_path]
+    ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.endswith(f": python -m pip install {package}\n")
+    assert "Traceback" not in ran.stderr
