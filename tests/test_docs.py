@@ -1,4 +1,4 @@
-"""What the Markdown pages say is true: code runs, quotations and links hold, CI runs the commands."""
+"""What the pages say is true: code runs, quotations and links hold, CI runs the commands."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ BLOCKS = [
     pytest.param(source, dedent(code), id=f"{page}-{i}")
     for page, text in PAGES.items()
     for i, (source, code) in enumerate(
-        re.findall(r'^ *```python(?: title="(.*)")?\n(.*?)```', text, re.DOTALL | re.MULTILINE)
+        re.findall(r'^ *```python(?: title="([^"\n]*)")?\n(.*?)```', text, re.DOTALL | re.MULTILINE)
     )
 ]
 CI = (ROOT / ".ci/run").read_text()
