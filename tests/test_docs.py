@@ -1,5 +1,7 @@
 """What the pages say is true: code runs, quotations and links hold, CI runs the commands."""
 
+import inspect
+import pkgutil
 import re
 from pathlib import Path
 from textwrap import dedent
@@ -8,6 +10,7 @@ import jax
 import pytest
 
 import jamsgrad
+from jamsgrad import plots
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -55,9 +58,10 @@ def test_links_lead_to_files(page):
 
 
 def test_every_public_name_is_in_the_reference():
-    shown = re.findall(r"^::: jamsgrad\.(\w+)$", "".join(PAGES.values()), re.MULTILINE)
-    modules = [path.stem for path in (ROOT / "jamsgrad").glob("[!_]*.py")]
-    assert sorted(shown) == sorted({*dir(jamsgrad), *modules})
+    shown = re.findall(r"^::: jamsgrad\.([\w.]+)$", "".join(PAGES.values()), re.MULTILINE)
+    modules = {m.name for m in pkgutil.iter_modules(jamsgrad.__path__) if m.name[0] != "_"}
+    pictures = {f"plots.{name}" for name, x in vars(plots).items() if inspect.isfunction(x)}
+    assert sorted(shown) == sorted({*dir(jamsgrad)} | modules | pictures)
 
 
 def test_ci_runs_the_test_command_of_the_readme():
