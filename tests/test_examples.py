@@ -20,6 +20,7 @@ EXAMPLES = {  # name: arguments, and the files it writes
     "sharded_multistart.py": (["--processes", "2"], ["sharded_multistart.npz"]),
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": ([], ["adam_fails.png"]),
+    "conventions.py": ([], ["conventions.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
     "from_pytorch.py": ([], ["from_pytorch.png"]),
 }
@@ -76,6 +77,22 @@ def test_adam_fails_where_amsgrad_does_not(run):
     for setting in ("online", "stochastic"):
         assert min(ends[setting, "Adam"]) > 0.9
         assert max(ends[setting, "AMSGrad"]) < -0.6
+
+
+def test_the_conventions_differ_as_the_docs_say(run):
+    rows = re.findall(
+        r"^ *(\S+) +(paper|optax|pytorch|keras) +(.*)$", run("conventions.py")[0], re.M
+    )
+    u = {(float(size), name): [float(x) for x in line.split()] for size, name, line in rows}
+    assert len(u) == 8
+    first, last = 0, -1
+    assert u[1, "paper"][first] == 3.162  # 0.1 / sqrt(0.001)
+    assert u[1, "optax"][first] == u[1, "pytorch"][first] == 1
+    assert u[1, "paper"][last] == 1
+    assert u[1, "optax"][last] < 0.32  # the spike stays at the size it had early
+    assert 0.97 < u[1, "pytorch"][last] < 1  # and here grows back
+    assert u[1, "keras"] == u[1, "pytorch"]
+    assert u[1e-6, "keras"][first] < 0.25 * u[1e-6, "pytorch"][first]
 
 
 def test_the_learning_rate_is_tuned(run):
