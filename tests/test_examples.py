@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,11 @@ EXAMPLES = {  # name: arguments, and the files it writes
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": ([], ["adam_fails.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
+    "fit_model.py": (["--starts", "300"], ["fit_model.png"]),
+    "sharded_training.py": (["--steps", "20"], []),
+    "train_digits.py": (["--seeds", "1"], ["train_digits.png"]),
 }
+NEEDS = {"train_digits.py": ("flax", "equinox", "sklearn")}  # the extra `training`
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +33,21 @@ def run(tmp_path_factory):
     """Run an example once; give what it printed and the folder it wrote to."""
     done = {}
 
-    def run_once(name):
-        if name not in done:
+    def run_once(name, *more):
+        missing = [module for module in NEEDS.get(name, ()) if find_spec(module) is None]
+        if missing:
+            pytest.skip(f"{name} needs {', '.join(missing)}: pip install 'jamsgrad[training]'")
+        if (name, more) not in done:
+            arguments, files = EXAMPLES[name]
             out = tmp_path_factory.mktemp(name.removesuffix(".py"))
-            command = [sys.executable, "-W", "error", ROOT / "examples" / name, "--out", out]
+            command = [sys.executable, "-W", "error", ROOT / "examples" / name, *arguments, *more]
+            if files:
+                command += ["--out", out]
             env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"MPLBACKEND": "agg"}
-            ran = subprocess.run(
-                [*command, *EXAMPLES[name][0]], capture_output=True, text=True, env=env, check=False
-            )
+            ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
             assert ran.returncode == 0, ran.stderr
-            done[name] = ran.stdout, out
-        return done[name]
+            done[name, more] = ran.stdout, out
+        return done[name, more]
 
     return run_once
 
@@ -86,3 +95,42 @@ def test_two_processes_find_what_one_device_finds(run):
     assert (found.n_success, len(found.minima)) == (20_000, 16)
     problem = problems.styblinski_tang(4)
     np.testing.assert_allclose(found.best.fun, problem.minimum, rtol=1e-6)
+
+
+def test_the_true_parameters_are_found(run):
+    printed = run("fit_model.py")[0]
+    rows = re.findall(r"^(\S+) +(\S+) +(\S+) ± +(\S+) +\S+$", printed, re.MULTILINE)
+    assert [name for name, *_ in rows] == [
+        "frequency",
+        "log_amplitude[0]",
+        "log_amplitude[1]",
+        "log_gap",
+        "log_rate[0]",
+        "log_rate[1]",
+    ]
+    true, found, error = np.array([row[1:] for row in rows], float).T
+    assert (np.abs(found - true) < 3 * error).all()
+    assert (error < 0.2).all()  # so that the line above says something
+    chi2, free = map(float, re.search(r"chi\^2 = (\S+) with (\S+) degrees", printed).groups())
+    assert abs(chi2 - free) < 3 * np.sqrt(2 * free)
+    assert len(re.findall(r" % \(", printed)) > 2  # several optima, else one start would do
+
+
+def test_shared_out_state_gives_the_losses_of_one_device(run):
+    rows = dict(re.findall(r"^(\d, .*?)  +(\S.*)$", run("sharded_training.py")[0], re.MULTILINE))
+    n_bytes = {how: int(row.split()[0].replace(",", "")) for how, row in rows.items()}
+    difference = {how: float(row.split()[-1]) for how, row in rows.items()}
+    whole = n_bytes["1, whole"]
+    assert n_bytes["8, replicated"] == whole
+    # Only scalars and the bias of the last layer, of one number, cannot be shared out.
+    assert whole / 8 <= n_bytes["8, sharded"] <= whole / 8 + 24
+    assert whole / 16 <= n_bytes["8, sharded, bfloat16"] <= whole / 16 + 24
+    assert max(difference["8, replicated"], difference["8, sharded"]) < 1e-5
+    assert 0 < difference["8, sharded, bfloat16"] < 1e-2
+
+
+@pytest.mark.parametrize("framework", [(), ("--equinox",)], ids=["flax", "equinox"])
+def test_amsgrad_learns_the_digits(run, framework):
+    ends = re.findall(r"(.*): test accuracy (\S+)%", run("train_digits.py", *framework)[0])
+    assert [name for name, _ in ends] == ["AMSGrad, paper", "AMSGrad, pytorch", "Adam"]
+    assert min(float(end) for _, end in ends[:2]) > 97
