@@ -85,7 +85,7 @@ def draw(result, t, y):
     fine = np.linspace(t[0], t[-1], 1000)
     right.errorbar(t, y, NOISE, fmt=".", color="0.6", markersize=4, elinewidth=0.7, label="data")
     looks = (
-        {"color": "#d55e00", "linestyle": "--", "linewidth": 1},
+        {"color": "#e69f00", "linestyle": "--", "linewidth": 1},
         {"color": "#0072b2"},
     )
     for rank, look in zip((1, 0), looks, strict=True):
