@@ -22,7 +22,7 @@ from jamsgrad import amsgrad, interop
 try:
     import torch
 except ModuleNotFoundError:
-    raise SystemExit("This example starts in PyTorch: python -m pip install torch") from None
+    raise SystemExit("This example needs torch: python -m pip install torch") from None
 
 HYPER = {"lr": 3e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 LAYERS = (0, 2, 4)  # those of torch's Sequential that have parameters

@@ -1,10 +1,10 @@
 """Every example runs as a newcomer would run it, in a process of its own."""
 
-import importlib.util
 import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,14 @@ EXAMPLES = {  # name: arguments, and the files it writes
     "conventions.py": ([], ["conventions.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
     "from_pytorch.py": ([], ["from_pytorch.png"]),
+    "fit_model.py": (["--starts", "300"], ["fit_model.png"]),
+    "sharded_training.py": (["--steps", "20"], []),
+    "train_digits.py": (["--seeds", "1"], ["train_digits.png"]),
 }
-NEEDS = {"from_pytorch.py": "torch"}  # packages that are not among the test dependencies
+NEEDS = {  # modules that are not among the test dependencies, and what to install
+    "from_pytorch.py": (("torch",), "torch"),
+    "train_digits.py": (("equinox", "flax", "sklearn"), "'jamsgrad[training]'"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +38,22 @@ def run(tmp_path_factory):
     """Run an example once; give what it printed and the folder it wrote to."""
     done = {}
 
-    def run_once(name):
-        if name in NEEDS and not importlib.util.find_spec(NEEDS[name]):
-            pytest.skip(f"{name} needs {NEEDS[name]}")
-        if name not in done:
+    def run_once(name, *more):
+        modules, package = NEEDS.get(name, ((), ""))
+        missing = [module for module in modules if find_spec(module) is None]
+        if missing:
+            pytest.skip(f"{name} needs {', '.join(missing)}: pip install {package}")
+        if (name, more) not in done:
+            arguments, files = EXAMPLES[name]
             out = tmp_path_factory.mktemp(name.removesuffix(".py"))
-            command = [sys.executable, "-W", "error", ROOT / "examples" / name, "--out", out]
+            command = [sys.executable, "-W", "error", ROOT / "examples" / name, *arguments, *more]
+            if files:
+                command += ["--out", out]
             env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"MPLBACKEND": "agg"}
-            ran = subprocess.run(
-                [*command, *EXAMPLES[name][0]], capture_output=True, text=True, env=env, check=False
-            )
+            ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
             assert ran.returncode == 0, ran.stderr
-            done[name] = ran.stdout, out
-        return done[name]
+            done[name, more] = ran.stdout, out
+        return done[name, more]
 
     return run_once
 
@@ -110,6 +119,7 @@ def test_two_processes_find_what_one_device_finds(run):
     np.testing.assert_allclose(found.best.fun, problem.minimum, rtol=1e-6)
 
 
+<<<<<<< HEAD
 def test_a_run_moves_from_torch_to_jax_and_back(run):
     printed = run("from_pytorch.py")[0]
     differences = [float(x) for x in re.findall(r"largest relative difference.* (\S+)\n", printed)]
@@ -117,13 +127,52 @@ def test_a_run_moves_from_torch_to_jax_and_back(run):
     assert max(differences) < 1e-6
 
 
-@pytest.mark.parametrize(("name", "package"), NEEDS.items())
-def test_an_example_without_its_package_says_which(name, package, tmp_path):
-    (tmp_path / f"{package}.py").write_text("raise ModuleNotFoundError")
+@pytest.mark.parametrize("name", NEEDS)
+def test_an_example_without_its_packages_says_which(name, tmp_path):
+    (module, *_), package = NEEDS[name]
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError(name={module!r})")
     paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "agg"}
     command = [sys.executable, ROOT / "examples" / name, "--out", tmp_path]
     ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert ran.returncode == 1
-    assert ran.stderr.endswith(f": python -m pip install {package}\n")
-    assert "Traceback" not in ran.stderr
+    assert ran.stderr == f"This example needs {module}: python -m pip install {package}\n"
+
+
+def test_the_true_parameters_are_found(run):
+    printed = run("fit_model.py")[0]
+    rows = re.findall(r"^(\S+) +(\S+) +(\S+) ± +(\S+) +\S+$", printed, re.MULTILINE)
+    assert [name for name, *_ in rows] == [
+        "frequency",
+        "log_amplitude[0]",
+        "log_amplitude[1]",
+        "log_gap",
+        "log_rate[0]",
+        "log_rate[1]",
+    ]
+    true, found, error = np.array([row[1:] for row in rows], float).T
+    assert (np.abs(found - true) < 3 * error).all()
+    assert (error < 0.2).all()  # so that the line above says something
+    chi2, free = map(float, re.search(r"chi\^2 = (\S+) with (\S+) degrees", printed).groups())
+    assert abs(chi2 - free) < 3 * np.sqrt(2 * free)
+    assert len(re.findall(r" % \(", printed)) > 2  # several optima, else one start would do
+
+
+def test_shared_out_state_gives_the_losses_of_one_device(run):
+    rows = dict(re.findall(r"^(\d, .*?)  +(\S.*)$", run("sharded_training.py")[0], re.MULTILINE))
+    n_bytes = {how: int(row.split()[0].replace(",", "")) for how, row in rows.items()}
+    difference = {how: float(row.split()[-1]) for how, row in rows.items()}
+    whole = n_bytes["1, whole"]
+    assert n_bytes["8, replicated"] == whole
+    # Only scalars and the bias of the last layer, of one number, cannot be shared out.
+    assert whole / 8 <= n_bytes["8, sharded"] <= whole / 8 + 24
+    assert whole / 16 <= n_bytes["8, sharded, bfloat16"] <= whole / 16 + 24
+    assert max(difference["8, replicated"], difference["8, sharded"]) < 1e-5
+    assert 0 < difference["8, sharded, bfloat16"] < 1e-2
+
+
+@pytest.mark.parametrize("framework", [(), ("--equinox",)], ids=["flax", "equinox"])
+def test_amsgrad_learns_the_digits(run, framework):
+    ends = re.findall(r"(.*): test accuracy (\S+)%", run("train_digits.py", *framework)[0])
+    assert [name for name, _ in ends] == ["AMSGrad, paper", "AMSGrad, pytorch", "Adam"]
+    assert min(float(end) for _, end in ends[:2]) > 97
