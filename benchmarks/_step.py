@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import optax
 
-COLUMNS = 500
+COLUMNS = 1000
 
 
 def leaves(n: int, n_leaves: int, seed: int) -> list[np.ndarray]:
