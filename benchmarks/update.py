@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from _report import in_turns, machine, median, median_ratio, table
+from _step import compiled, leaves, repeated
 
 import jamsgrad
 
@@ -30,29 +31,11 @@ OPTIMIZERS = {
 }
 
 
-def leaves(n: int, n_leaves: int, seed: int) -> list[np.ndarray]:
-    """`n` random float32 numbers in `n_leaves` arrays."""
-    return np.split(np.random.default_rng(seed).standard_normal(n, np.float32), n_leaves)
-
-
 def jax_run(optimizer: optax.GradientTransformation, n: int, n_leaves: int) -> Callable[[], None]:
     """A function that makes one update and waits for it."""
     params, grads = (jax.tree.map(jnp.asarray, leaves(n, n_leaves, seed)) for seed in (0, 1))
-    held = [params, optimizer.init(params)]
-
-    # Donated buffers are matched to results by shape, in order: return them in the order of the
-    # arguments, or XLA copies each of them once more.
-    def step(params, state, grads):
-        updates, state = optimizer.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
-    step = jax.jit(step, donate_argnums=(0, 1))
-
-    def run() -> None:
-        held[:] = step(*held, grads)
-        jax.block_until_ready(held)
-
-    return run
+    init, step = compiled(optimizer, params)
+    return repeated(step, params, init(params), grads)
 
 
 def torch_runs(n: int, n_leaves: int) -> dict[str, Callable[[], object]]:

@@ -119,7 +119,6 @@ def test_two_processes_find_what_one_device_finds(run):
     np.testing.assert_allclose(found.best.fun, problem.minimum, rtol=1e-6)
 
 
-<<<<<<< HEAD
 def test_a_run_moves_from_torch_to_jax_and_back(run):
     printed = run("from_pytorch.py")[0]
     differences = [float(x) for x in re.findall(r"largest relative difference.* (\S+)\n", printed)]

@@ -84,6 +84,13 @@ def test_moments_and_leaves_have_their_own_dithers():
     assert np.all(abs(correlation) < 5 / np.sqrt(4096))
 
 
+def test_leaves_of_one_shape_are_lowered_once():
+    optimizer = scale_by_amsgrad(moment_dtype="bfloat16")
+    text = jax.jit(optimizer.update).lower([START] * 5, optimizer.init([START] * 5)).as_text()
+    assert len(re.findall(r"func.func private @_dithered", text)) == 1
+    assert len(re.findall(r"call @_dithered", text)) == 10
+
+
 def test_the_dither_depends_on_the_index_in_the_whole_array():
     x = jnp.full((4, 5, 6), np.float32(1 + 2**-8))
     flat = stochastic(x.reshape(-1), 8)
@@ -279,6 +286,12 @@ def test_float64_moments_need_x64():
 # Repetition: resumed, saved, sharded, wrapped
 
 
+def sharding():
+    """Both axes over the eight devices."""
+    mesh = jax.make_mesh((2, 4), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    return NamedSharding(mesh, PartitionSpec("a", "b"))
+
+
 def start_and_step(moment_dtype):
     optimizer = jamsgrad.amsgrad(0.1, moment_dtype=moment_dtype)
 
@@ -310,24 +323,38 @@ def test_a_run_saved_through_a_uint16_view_resumes_bit_for_bit(moment_dtype, tmp
 
 
 @LOW
+def test_a_sharded_run_saved_by_orbax_resumes_bit_for_bit(moment_dtype, tmp_path):
+    ocp = pytest.importorskip("orbax.checkpoint")
+    optimizer = jamsgrad.amsgrad(0.1, moment_dtype=moment_dtype)
+    spread = jax.device_put(START, sharding())
+    update = jax.jit(optimizer.update)
+    _, half = update(jax.device_put(GRADS[0], sharding()), jax.jit(optimizer.init)(spread))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", half)
+        checkpointer.wait_until_finished()
+        loaded = checkpointer.restore(tmp_path / "state", half)
+    assert same_bits(loaded, half)
+    assert loaded[0].vhat.sharding.is_equivalent_to(sharding(), 2)
+    g = jax.device_put(GRADS[1], sharding())
+    assert same_bits(update(g, loaded), update(g, half))
+
+
+@LOW
 def test_the_same_bits_sharded_or_not(moment_dtype):
     optimizer = scale_by_amsgrad(moment_dtype=moment_dtype)
-    mesh = jax.make_mesh((2, 4), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    sharding = NamedSharding(mesh, PartitionSpec("a", "b"))
     update = jax.jit(optimizer.update)
     local = optimizer.init(START)
-    spread = jax.jit(optimizer.init)(jax.device_put(START, sharding))
+    spread = jax.jit(optimizer.init)(jax.device_put(START, sharding()))
     for g in GRADS[:3]:
         u_local, local = update(g, local)
-        u_spread, spread = update(jax.device_put(g, sharding), spread)
-        assert spread.v.sharding.is_equivalent_to(sharding, 2)
+        u_spread, spread = update(jax.device_put(g, sharding()), spread)
+        assert spread.v.sharding.is_equivalent_to(sharding(), 2)
         assert same_bits((u_local, local), (u_spread, spread))
 
 
 def test_the_sharded_update_needs_no_communication():
     optimizer = scale_by_amsgrad(moment_dtype="bfloat16")
-    mesh = jax.make_mesh((2, 4), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    g = jax.device_put(START, NamedSharding(mesh, PartitionSpec("a", "b")))
+    g = jax.device_put(START, sharding())
     text = jax.jit(optimizer.update).lower(g, jax.jit(optimizer.init)(g)).compile().as_text()
     assert not re.findall(r"all-gather|all-reduce|all-to-all|collective-permute", text)
 

@@ -1,0 +1,96 @@
+"""Every benchmark in one go: one Markdown report, and the README's tables made from it.
+
+    python benchmarks/run.py [--quick] [--out report.md]
+    python benchmarks/run.py --readme [--out report.md]
+
+The first runs each benchmark in a process of its own and writes what it prints into the report. The
+second runs nothing: it copies the report's sections to where the README has their markers. Both
+have a section between `<!-- benchmark: NAME -->` and `<!-- /benchmark -->`.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+BENCHMARKS = {  # name: arguments, and those of a quick run
+    "update": ([], ["--millions", "2", "--rounds", "3"]),
+    "memory": ([], ["--millions", "2", "--rounds", "3"]),
+    "precision": ([], ["--quick", "--seeds", "2"]),
+    "convergence": ([], ["--rounds", "1"]),
+    "multistart": (["--rounds", "1"], ["--rounds", "1", "--quick"]),
+    "startup": ([], ["--rounds", "1"]),
+}
+SECTION = re.compile(r"<!-- benchmark: (\S+) -->\n(.*?)<!-- /benchmark -->", re.DOTALL)
+MARKER = re.compile(r"<!-- (?:benchmark: (\S+)|(/)benchmark) -->")
+
+
+def section(name: str, body: str) -> str:
+    """`body` between the markers of benchmark `name`."""
+    return f"<!-- benchmark: {name} -->\n{body}<!-- /benchmark -->"
+
+
+def sections(text: str) -> dict[str, str]:
+    """What stands between the markers of each benchmark in `text`.
+
+    Raises:
+      ValueError: if a marker lacks its partner, or a benchmark is marked twice.
+    """
+    found = dict(SECTION.findall(text))
+    markers = [name or end for name, end in MARKER.findall(text)]
+    if markers != [marker for name in found for marker in (name, "/")]:
+        raise ValueError(f"each benchmark must open once and then close, got markers {markers}")
+    return found
+
+
+def replaced(text: str, report: str) -> str:
+    """`text` with each of its marked sections replaced by the report's; all else as it was.
+
+    Raises:
+      ValueError: if the report lacks a benchmark that is marked in `text`.
+    """
+    new = sections(report)
+    unknown = sorted(set(sections(text)) - set(new))
+    if unknown:
+        raise ValueError(f"no benchmark {', '.join(unknown)} in the report, only {', '.join(new)}")
+    return SECTION.sub(lambda match: section(match[1], new[match[1]]), text)
+
+
+def run(name: str, args: list[str]) -> str:
+    """Run a benchmark; its part of the report."""
+    began = time.perf_counter()
+    command = [sys.executable, HERE / f"{name}.py", *args]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    line = " ".join(["python", f"benchmarks/{name}.py", *args])
+    seconds = time.perf_counter() - began
+    return f"## {name}\n\n`{line}`, {seconds:.0f} s\n\n{section(name, printed)}\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the report, or the README's tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two minutes, to see that all runs")
+    parser.add_argument("--out", type=Path, default=Path("report.md"), help="the report")
+    parser.add_argument("--readme", action="store_true", help="write the README from the report")
+    args = parser.parse_args(argv)
+    if args.readme:
+        README.write_text(replaced(README.read_text(), args.out.read_text()))
+        return
+
+    began = time.perf_counter()
+    version, today = importlib.metadata.version("jamsgrad"), datetime.date.today()
+    parts = [f"# Benchmarks of jamsgrad {version}, {today}\n"]
+    for name, (full, quick) in BENCHMARKS.items():
+        parts.append(run(name, quick if args.quick else full))
+        args.out.write_text("\n".join(parts))  # so that a failure leaves what was measured
+    print(f"{args.out}: {len(BENCHMARKS)} benchmarks in {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

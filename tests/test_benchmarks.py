@@ -1,0 +1,82 @@
+"""The benchmarks start, the report has all of them, and the README takes its tables from it."""
+
+import importlib.util
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py"))
+README = "# Title\n\n<!-- benchmark: a -->\nold\n<!-- /benchmark -->\n\nText | with | bars.\n"
+
+
+@pytest.fixture
+def run():
+    """The module `benchmarks/run.py`."""
+    spec = importlib.util.spec_from_file_location("run", BENCHMARKS / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_benchmark_explains_its_options(name, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as exit_info:
+        runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
+    assert exit_info.value.code == 0
+    assert "options:" in capsys.readouterr().out
+
+
+def test_every_benchmark_is_in_the_report(run):
+    assert sorted(run.BENCHMARKS) == [name for name in SCRIPTS if name != "run"]
+
+
+def test_every_section_of_the_readme_is_a_benchmark(run):
+    marked = run.sections((ROOT / "README.md").read_text())
+    assert set(marked) <= set(run.BENCHMARKS)
+    assert {"update", "memory", "precision"} <= set(marked)
+
+
+def test_the_readme_takes_the_sections_of_the_report_and_keeps_the_rest(run):
+    new = "\n| x |\n| \\1 \\g<0> |\n"
+    report = f"before\n{run.section('b', 'B')}\n## a\n{run.section('a', new)}\n"
+    after = run.replaced(README + run.section("b", "other"), report)
+    assert after == README.replace("old\n", new) + run.section("b", "B")
+    assert run.replaced(after, report) == after
+
+
+def test_a_text_without_markers_stays_as_it_is(run):
+    assert run.replaced("Text.\n", run.section("a", "A")) == "Text.\n"
+
+
+def test_a_benchmark_that_the_report_lacks_is_an_error(run):
+    with pytest.raises(ValueError, match="no benchmark a in the report, only b"):
+        run.replaced(README, run.section("b", "B"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- benchmark: a -->\nx\n",
+        "<!-- /benchmark -->\n",
+        "<!-- benchmark: a -->\n<!-- benchmark: b -->\n<!-- /benchmark -->\n",
+        "<!-- benchmark: a -->\n<!-- /benchmark -->\n<!-- /benchmark -->\n",
+        2 * "<!-- benchmark: a -->\n<!-- /benchmark -->\n",
+    ],
+)
+def test_markers_that_do_not_pair_are_an_error(run, text):
+    with pytest.raises(ValueError, match="must open once and then close"):
+        run.replaced(text, text)
+
+
+def test_the_readme_is_written_from_the_report(run, monkeypatch, tmp_path):
+    (tmp_path / "README.md").write_text(README)
+    (tmp_path / "report.md").write_text(run.section("a", "new\n"))
+    monkeypatch.setattr(run, "README", tmp_path / "README.md")
+    run.main(["--readme", "--out", str(tmp_path / "report.md")])
+    assert (tmp_path / "README.md").read_text() == README.replace("old", "new")
