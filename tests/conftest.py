@@ -12,3 +12,5 @@ import jax
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+collect_ignore = ["data"]  # scripts that wrote the data with libraries that tests do not need

@@ -357,7 +357,7 @@ def test_a_loop_that_is_no_word_is_refused(loop):
         ({"checkpoint": b"a"}, TypeError, "checkpoint must be the path of a folder, got b'a'"),
         ({"checkpoint_every": -1}, ValueError, "checkpoint_every must be a finite number in [0"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+    ids=lambda value: "" if not isinstance(value, dict) else next(iter(value)),
 )
 def test_what_many_cannot_use_is_refused(options, error, said):
     with pytest.raises(error, match=re.escape(said)):
