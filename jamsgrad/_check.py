@@ -13,12 +13,7 @@ _INT32_MAX = 2**31 - 1
 
 
 def in_range(
-    name: str,
-    value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    open_high: bool = False,
+    name: str, value: Any, low: float, high: float = math.inf, *, open_high: bool = False
 ) -> Any:
     """`value` as a float, or an error unless it is finite and low <= value <= high.
 
@@ -27,7 +22,8 @@ def in_range(
     """
     if isinstance(value, Tracer):
         return value
-    allowed = f"[{low:g}, {high:g}{')' if open_high else ']'}"
+    end = ")" if open_high else "]"
+    allowed = f">= {low:g}" if high == math.inf else f"in [{low:g}, {high:g}{end}"
     try:
         if isinstance(value, str):
             raise TypeError
@@ -36,12 +32,11 @@ def in_range(
         number = math.inf
     except (TypeError, ValueError):
         raise TypeError(
-            f"{name} must be a real number in {allowed}, got {value!r} of type "
-            f"{type(value).__name__}"
+            f"{name} must be a real number {allowed}, got {value!r} of type {type(value).__name__}"
         ) from None
     below = number < high if open_high else number <= high
     if not (math.isfinite(number) and number >= low and below):
-        raise ValueError(f"{name} must be a finite number in {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be a finite number {allowed}, got {value!r}")
     return number
 
 

@@ -541,7 +541,7 @@ def test_infinite_bounds_change_nothing_and_equal_bounds_hold_fast():
         (quadratic, START, {"record_every": 1.5}, TypeError, "record_every must be an integer"),
         (quadratic, START, {"max_steps": -1}, ValueError, "max_steps must be an integer >= 0"),
         (quadratic, START, {"patience": 0}, ValueError, "patience must be an integer >= 1"),
-        (quadratic, START, {"gtol": -1}, ValueError, "gtol must be a finite number in [0, inf]"),
+        (quadratic, START, {"gtol": -1}, ValueError, "gtol must be a finite number >= 0"),
         (quadratic, START, {"bounds": (1, 0)}, ValueError, "bounds of x are reversed"),
         (quadratic, START, {"bounds": (0, 2)}, ValueError, "x0[0] = -1.0 is outside its bounds"),
         (quadratic, START, {"bounds": 3}, TypeError, "bounds must be a tuple (lower, upper)"),

@@ -457,7 +457,7 @@ class Unhashable:
         ({"lanes": 1.5}, TypeError, "lanes must be an integer >= 1, got 1.5"),
         ({"n_starts": 0}, ValueError, "n_starts must be an integer >= 1, got 0"),
         ({"sampler": "halton"}, ValueError, "'lhs' or a function, got 'halton'"),
-        ({"gtol": -1.0}, ValueError, "gtol must be a finite number in [0, inf]"),
+        ({"gtol": -1.0}, ValueError, "gtol must be a finite number >= 0"),
         ({"max_steps": -1}, ValueError, "max_steps must be an integer >= 0"),
         ({"patience": 0}, ValueError, "patience must be an integer >= 1"),
         ({"bounds": INFINITE}, ValueError, "starts need finite bounds"),
