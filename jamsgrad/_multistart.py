@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from jamsgrad import _bounds, _check, _checkpoint
 from jamsgrad import _sharded_queue as sharded
 from jamsgrad._minimize import check_arguments, floating
-from jamsgrad._multistart_result import MultiStartResult, Question
+from jamsgrad._multistart_result import MultiStartResult, Setup
 from jamsgrad._progress import Progress, interruptible, progress_bar
 from jamsgrad._queue import QueueState
 from jamsgrad._search import stop_options
@@ -62,10 +62,18 @@ def multistart(
     r"""Minimise `fun` from many starts at once, by any optax optimizer.
 
     A fixed number of lanes step together; a lane whose search has stopped hands in its result and
-    takes the next start, so that nobody waits for the slowest. Start i and its result depend on
-    `key` and i, not on the number of devices or processes, on progress bars or interruptions:
-    with the same lanes per device results are the same bit for bit. Another number of lanes gives
-    the same starts and, because XLA may vectorise differently, results that are equal to rounding.
+    takes the next start, so that nobody waits for the slowest. Search i goes from start s_i, by
+    the steps and the stop rules of `minimize`, to a point x_i:
+
+    .. math::
+      x_{i,0} = s_i, \quad
+      x_{i,t} = \mathrm{Proj}(x_{i,t-1} + \text{optimizer}(\nabla f(x_{i,t-1}))), \quad
+      \text{best} = \min_i f(x_i)
+
+    The starts depend on `key`, `n_starts` and the sampler (start i of "uniform" and "sobol" on
+    `key` and i alone), not on the number of lanes, devices or processes, on progress bars or
+    interruptions. With the same lanes per device the results are the same bit for bit; with
+    another number of lanes, because XLA may vectorise differently, they are equal to rounding.
 
     On CPUs give JAX a device per core before it starts (`jax.config.update("jax_num_cpu_devices",
     2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
@@ -182,7 +190,7 @@ def multistart(
         lane_efficiency=efficiency,
         seconds=searched,
         compile_seconds=time.perf_counter() - began - searched,
-        question=Question(fun, optimizer, args, data.bounds, stop),
+        _setup=Setup(fun, optimizer, args, data.bounds, stop),
     )
 
 

@@ -20,8 +20,8 @@ from jamsgrad._minimize import Result, minimize
 from jamsgrad._search import Status, Stop
 
 
-class Question(NamedTuple):
-    """What was asked: enough to search again, unless it comes from a file."""
+class Setup(NamedTuple):
+    """What was searched, and how: enough to search again, unless it comes from a file."""
 
     fun: Callable | None
     optimizer: optax.GradientTransformation | None
@@ -58,11 +58,11 @@ class MultiStartResult:
 
     Example:
       >>> import jax
-      >>> import jamsgrad
-      >>> bowl = jamsgrad.problems.bowl
-      >>> result = jamsgrad.multistart(
-      ...     bowl.fun, bowl.bounds, jamsgrad.amsgrad(0.1), key=jax.random.key(0), n_starts=16)
-      >>> [(minimum.kind, minimum.count) for minimum in result.minima]
+      >>> from jamsgrad import amsgrad, multistart, problems
+      >>> bowl = problems.bowl
+      >>> found = multistart(
+      ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
+      >>> [(minimum.kind, minimum.count) for minimum in found.minima]
       [('minimum', 16)]
     """
 
@@ -75,7 +75,7 @@ class MultiStartResult:
     lane_efficiency: float
     seconds: float
     compile_seconds: float
-    question: Question
+    _setup: Setup
 
     def __post_init__(self) -> None:
         """Gather the rows while all processes are here; later perhaps only one asks for them."""
@@ -89,7 +89,7 @@ class MultiStartResult:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """The numbers of the starts from the lowest value to the highest, then NaN."""
+        """The numbers of the starts, from the lowest value to the highest and then NaN."""
         fun = self._host.fun
         return np.argsort(np.where(np.isfinite(fun), fun, np.inf), kind="stable")
 
@@ -99,24 +99,72 @@ class MultiStartResult:
         return self._one(self.order[0])
 
     def top(self, k: int) -> list[Result]:
-        """The `k` searches with the lowest values."""
+        """The searches with the lowest values.
+
+        Args:
+          k: how many, at least 0.
+
+        Returns:
+          The `Result` of each, the lowest value first and NaN last, without `path`, `aux` and
+          `opt_state`; n_starts of them where k is larger.
+
+        Raises:
+          ValueError: if k is negative.
+          TypeError: if k is not an integer.
+
+        Example:
+          >>> import jax
+          >>> from jamsgrad import amsgrad, multistart, problems
+          >>> camel, optimizer = problems.six_hump_camel, amsgrad(0.1, b2=0.99)
+          >>> found = multistart(
+          ...     camel.fun, camel.bounds, optimizer, key=jax.random.key(0), n_starts=50)
+          >>> [round(float(result.fun), 3) for result in found.top(3)]
+          [-1.032, -1.032, -1.032]
+        """
         k = _check.integer("k", k, 0)
         return [self._one(i) for i in self.order[:k]]
 
     def path(self, i: int, record_every: int = 1) -> Result:
-        """Search again from start `i` and record the path; the same every time."""
+        """Search again from one start, by `minimize`, and record the path.
+
+        The path is the same every time. It gives row i of the results to rounding only, because XLA
+        may vectorise one search differently from lanes of many; where rounding decides between two
+        minima, it may lead to the other.
+
+        Args:
+          i: the number of the start, at least 0 and below n_starts.
+          record_every: record every so many steps, start included; at least 1.
+
+        Returns:
+          A `Result` with a `path`.
+
+        Raises:
+          ValueError: if `i` or `record_every` is out of its range, or the result was loaded from a
+            file without `fun` and `optimizer`.
+          TypeError: if one of them is not an integer.
+
+        Example:
+          >>> import jax
+          >>> from jamsgrad import amsgrad, multistart, problems
+          >>> bowl = problems.bowl
+          >>> found = multistart(
+          ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
+          >>> result = found.path(3)
+          >>> bool((result.path.x[0] == found.starts[3]).all())
+          True
+        """
         i = _check.integer("i", i, 0)
-        question = self.question
-        if question.fun is None or question.optimizer is None:
+        setup = self._setup
+        if setup.fun is None or setup.optimizer is None:
             raise ValueError("path() needs fun and optimizer: give them to MultiStartResult.load")
         return minimize(
-            question.fun,
+            setup.fun,
             jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self._host.starts),
-            question.optimizer,
-            args=question.args,
-            bounds=None if question.bounds is None else tuple(question.bounds),
+            setup.optimizer,
+            args=setup.args,
+            bounds=None if setup.bounds is None else tuple(setup.bounds),
             record_every=record_every,
-            **question.stop._asdict(),
+            **setup.stop._asdict(),
         )
 
     @property
@@ -126,29 +174,41 @@ class MultiStartResult:
 
     @property
     def basin(self) -> np.ndarray:
-        """In which of the `minima` each search ended: its number there, -1 without success."""
+        """In which of the `minima` each search ended, shape (n_starts,); -1 without success."""
         return self._found[1]
 
     @cached_property
     def _found(self) -> tuple[tuple[Minimum, ...], np.ndarray]:
-        host = self._host
-        assert self.question.fun is not None  # else they come from a file
+        host, setup = self._host, self._setup
+        assert setup.fun is not None  # else they come from a file
         return _minima.distinct_minima(
-            self.question.fun,
+            setup.fun,
             host.x,
             np.where(host.status > 0, host.fun, np.nan),
-            self.question.bounds,
-            args=self.question.args,
+            setup.bounds,
+            args=setup.args,
             n_searches=host.fun.size,
         )
 
     def save(self, path: str | Path) -> None:
         """Write everything but `fun` and `optimizer` to an npz file, the minima included.
 
+        Args:
+          path: the file, replaced if it exists, whole or not at all; no suffix is added.
+
         Raises:
           TypeError: if x or args is a tree of other nodes than dicts, lists and tuples.
+          OSError: if the file cannot be written.
+
+        Example:
+          >>> import jax
+          >>> from jamsgrad import amsgrad, multistart, problems
+          >>> bowl = problems.bowl
+          >>> found = multistart(
+          ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
+          >>> found.save("found.npz")
         """
-        question = self.question
+        setup = self._setup
         _npz.save(
             path,
             {
@@ -160,9 +220,9 @@ class MultiStartResult:
                 },
                 "minima": [minimum._asdict() for minimum in self.minima],
                 "basin": self.basin,
-                "args": question.args,
-                "bounds": None if question.bounds is None else question.bounds._asdict(),
-                "stop": question.stop._asdict(),
+                "args": setup.args,
+                "bounds": None if setup.bounds is None else setup.bounds._asdict(),
+                "stop": setup.stop._asdict(),
             },
         )
 
@@ -173,27 +233,62 @@ class MultiStartResult:
         fun: Callable | None = None,
         optimizer: optax.GradientTransformation | None = None,
     ) -> "MultiStartResult":
-        """Read what `save` wrote; with `fun` and `optimizer` paths can be searched again.
+        """Read what `save` wrote. Nothing in the file is ever executed.
+
+        Args:
+          path: the file.
+          fun: the objective that was searched, if `path` shall search again; it is not in the file.
+          optimizer: likewise.
+
+        Returns:
+          The result, its rows as NumPy arrays.
 
         Raises:
-          ValueError: if the file is no such one, or broken. Nothing in it is ever executed.
+          ValueError: if the file is none that `save` wrote, or broken.
+          OSError: if it cannot be read.
+
+        Example:
+          >>> import jax
+          >>> from jamsgrad import MultiStartResult, amsgrad, multistart, problems
+          >>> bowl, optimizer = problems.bowl, amsgrad(0.1)
+          >>> found = multistart(
+          ...     bowl.fun, bowl.bounds, optimizer, key=jax.random.key(0), n_starts=16)
+          >>> found.save("found.npz")
+          >>> read = MultiStartResult.load("found.npz", bowl.fun, optimizer)
+          >>> read.minima[0].count, bool(read.path(0).success)
+          (16, True)
         """
         saved = _npz.load(path)
         bounds = saved["bounds"]
-        question = Question(
+        setup = Setup(
             fun,
             optimizer,
             saved["args"],
             None if bounds is None else Bounds(**bounds),
             Stop(**saved["stop"]),
         )
-        result = cls(**saved["rows"], **saved["numbers"], question=question)
+        result = cls(**saved["rows"], **saved["numbers"], _setup=setup)
         minima = tuple(Minimum(**minimum) for minimum in saved["minima"])
         vars(result)["_found"] = minima, saved["basin"]
         return result
 
     def summary(self) -> str:
-        """What was found and how reliable it is, as a table that a person reads."""
+        """What was found and how reliable it is, as a table that a person reads.
+
+        Returns:
+          The number of searches, their time, how busy the lanes were, why searches stopped; and a
+          row for each of the `minima`.
+
+        Example:
+          >>> import jax
+          >>> from jamsgrad import amsgrad, multistart, problems
+          >>> bowl = problems.bowl
+          >>> found = multistart(
+          ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
+          >>> print(found.summary())  # doctest: +ELLIPSIS
+          16 searches in ... s (and ... s of compiling), lanes ...% busy: 16 GTOL
+          ...
+        """
         counts = Counter(self._host.status.tolist())
         ends = ", ".join(f"{counts[s]:,} {Status(s).name}" for s in sorted(counts, reverse=True))
         return (

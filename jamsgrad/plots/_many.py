@@ -40,16 +40,17 @@ def waterfall(
 
     Raises:
       TypeError: if `result` is not one of `multistart`.
+      ValueError: if `ax` is three-dimensional.
 
     Example:
       >>> import jax
-      >>> from jamsgrad import amsgrad, multistart, problems
-      >>> problem = problems.himmelblau
+      >>> from jamsgrad import amsgrad, multistart, plots, problems
+      >>> problem, optimizer = problems.himmelblau, amsgrad(0.3, b2=0.99)
       >>> result = multistart(
-      ...     problem.fun, problem.bounds, amsgrad(0.3, b2=0.99), key=jax.random.key(0))
-      >>> ax = waterfall(result)
+      ...     problem.fun, problem.bounds, optimizer, key=jax.random.key(0), n_starts=64)
+      >>> ax = plots.waterfall(result)
       >>> len(ax.collections[0].get_offsets()), ax.get_xlabel()
-      (1024, 'searches, best first')
+      (64, 'searches, best first')
 
     References:
       Raue et al., Lessons learned from quantitative dynamical modeling in systems biology, PLoS ONE
@@ -102,17 +103,17 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
       The axes.
 
     Raises:
-      ValueError: if k is less than 1.
-      TypeError: if `result` is not one of `multistart`.
+      ValueError: if k is less than 1, no search has a finite value, or `ax` is three-dimensional.
+      TypeError: if `result` is not one of `multistart`, or k is not an integer.
 
     Example:
       >>> import jax
-      >>> from jamsgrad import amsgrad, multistart
+      >>> from jamsgrad import amsgrad, multistart, plots
       >>> bounds = {"rate": 0.0, "shift": -1.0}, {"rate": 1.0, "shift": 1.0}
       >>> result = multistart(
       ...     lambda x: (x["rate"] - 0.3) ** 2 + x["shift"] ** 2, bounds, amsgrad(0.1),
       ...     key=jax.random.key(0), n_starts=10)
-      >>> [text.get_text() for text in parallel(result).get_yticklabels()]
+      >>> [text.get_text() for text in plots.parallel(result).get_yticklabels()]
       ['rate', 'shift']
 
     References:
@@ -124,7 +125,7 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     if not best.size:
         raise ValueError("no search has a finite value: there is nothing to draw")
     points, basin, names = as_rows(host.x)[best], result.basin[best], _names(host.x)
-    low, high = end_rows(result.question.bounds, len(names))
+    low, high = end_rows(result._setup.bounds, len(names))
     closed = np.isfinite(high - low)
     low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
     points = (points - low) / np.where(high > low, high - low, 1)
@@ -162,14 +163,14 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
       again, but not for neighbours.
 
     Raises:
-      ValueError: if shade is out of its range.
-      TypeError: if `basin_map` is not a BasinMap.
+      ValueError: if shade is out of its range, or `ax` is three-dimensional.
+      TypeError: if `basin_map` is not a BasinMap, or shade is not a number.
 
     Example:
-      >>> from jamsgrad import amsgrad, basin_map, problems
+      >>> from jamsgrad import amsgrad, basin_map, plots, problems
       >>> problem = problems.himmelblau
       >>> found = basin_map(problem.fun, problem.bounds, amsgrad(0.3, b2=0.99), resolution=20)
-      >>> basins(found).get_images()[0].get_array().shape
+      >>> plots.basins(found).get_images()[0].get_array().shape
       (20, 20, 3)
     """
     shade = _check.in_range("shade", shade, 0, 1)
