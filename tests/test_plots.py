@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 import jax
@@ -381,6 +381,22 @@ def test_results_that_cannot_be_drawn_are_refused(change, match, result):
     assert not plt.get_fignums()
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda r: [r, r], "the result must be a Result.* as a mapping.*got a list"),
+        (lambda r: (r.path, r.path), "the result must be a Result.* as a mapping.*got a tuple"),
+        (lambda r: [np.zeros((2, 2)), np.zeros((3, 2))], "as a mapping.*got a list"),
+        (lambda r: {"a": "points"}, r"results\['a'\] must be a Result.*got a str"),
+    ],
+)
+def test_several_searches_need_names(change, match, result):
+    for draw in (partial(plots.path, problems.bowl), plots.convergence):
+        with pytest.raises(TypeError, match=match):
+            draw(change(result))
+    assert not plt.get_fignums()
+
+
 # -- convergence -----------------------------------------------------------------------------------
 
 
@@ -626,8 +642,8 @@ def test_parallel_coordinates_of_what_failed():
 def test_parallel_coordinates_of_a_tree_without_bounds():
     x = {"scale": np.array([1.0, 3.0, 2.0]), "b": {"w": np.full((3, 1, 2), 7.0)}}
     result = searches([1.0, 2.0, 3.0], x=x)
-    question = result.question._replace(fun=lambda x: x["scale"] ** 2, bounds=None)
-    ax = plots.parallel(replace(result, question=question))
+    setup = result._setup._replace(fun=lambda x: x["scale"] ** 2, bounds=None)
+    ax = plots.parallel(replace(result, _setup=setup))
     names = [text.get_text() for text in ax.get_yticklabels()]
     assert names == ["b.w[0, 0]", "b.w[0, 1]", "scale"]
     assert segments(ax)[::-1, :, 0].tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0.5]]
@@ -637,8 +653,8 @@ def test_parallel_coordinates_of_a_tree_without_bounds():
 def test_names_of_many_variables_do_not_overlap():
     x = np.zeros((2, 300))
     result = searches([1.0, 2.0], x=x)
-    question = result.question._replace(fun=lambda x: jnp.sum(x**2), bounds=None)
-    ax = plots.parallel(replace(result, question=question))
+    setup = result._setup._replace(fun=lambda x: jnp.sum(x**2), bounds=None)
+    ax = plots.parallel(replace(result, _setup=setup))
     ax.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
     assert len(boxes) == 25

@@ -35,13 +35,15 @@ def surface(
       The axes.
 
     Raises:
-      ValueError: if the function is not one of two variables in a finite box, is nowhere finite, or
-        `ax` is not three-dimensional.
+      ValueError: if the function is not one of two variables in a finite box, is nowhere finite,
+        resolution is out of its range, or `ax` is not three-dimensional.
+      TypeError: if `problem` is neither a Problem nor (fun, bounds), or its function does not give a
+        real scalar.
 
     Example:
-      >>> from jamsgrad import problems
-      >>> ax = surface(problems.bowl, resolution=51)
-      >>> ax.figure.savefig("surface.png")  # doctest: +SKIP
+      >>> from jamsgrad import plots, problems
+      >>> ax = plots.surface(problems.bowl, resolution=51)
+      >>> ax.figure.savefig("surface.png")
     """
     problem = of_two_variables(problem)
     land = _landscape(problem, resolution)
@@ -84,11 +86,15 @@ def contour(
       The axes.
 
     Raises:
-      ValueError: if the function is not one of two variables in a finite box, or is nowhere finite.
+      ValueError: if the function is not one of two variables in a finite box, is nowhere finite, an
+        option is out of its range, or `ax` is three-dimensional.
+      TypeError: if `problem` is neither a Problem nor (fun, bounds), or its function does not give a
+        real scalar.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> ax = contour((lambda x: jnp.sin(x[0]) * x[1], ([-3, 0], [3, 2])))
+      >>> from jamsgrad import plots
+      >>> ax = plots.contour((lambda x: jnp.sin(x[0]) * x[1], ([-3, 0], [3, 2])))
       >>> [float(end) for end in ax.get_xlim()]
       [-3.0, 3.0]
     """

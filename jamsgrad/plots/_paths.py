@@ -36,12 +36,13 @@ def path(problem: Function, results: Results, ax: Axes | None = None, **options:
       The axes.
 
     Raises:
-      ValueError: if the function or a search is not one of two variables, a Result has no path, or
-        a search is a batch of them.
+      ValueError: if the function or a search is not one of two variables, a Result has no path, a
+        search is a batch of them, or there is none; else as `contour` does.
+      TypeError: if a search is none of these, such as a list of several; else as `contour` does.
 
     Example:
-      >>> from jamsgrad import problems
-      >>> ax = path(problems.bowl, {"by hand": [[-0.8, 0.6], [-0.2, 0.2], [0.0, 0.0]]})
+      >>> from jamsgrad import plots, problems
+      >>> ax = plots.path(problems.bowl, {"by hand": [[-0.8, 0.6], [-0.2, 0.2], [0.0, 0.0]]})
       >>> [text.get_text() for text in ax.get_legend().get_texts()]
       ['minimum', 'start', 'by hand']
     """
@@ -61,13 +62,15 @@ def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.
       The axes; their y is logarithmic where the differences are positive and span two decades.
 
     Raises:
-      ValueError: if a search holds no values, or is a batch of searches.
+      ValueError: if a search has no path, holds no values or is a batch of searches, there is none,
+        or `ax` is three-dimensional.
+      TypeError: if a search is none of these, such as a list of several.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from jamsgrad import amsgrad, minimize
+      >>> from jamsgrad import amsgrad, minimize, plots
       >>> result = minimize(lambda x: jnp.sum(x**2), jnp.ones(3), amsgrad(0.1), record_every=1)
-      >>> convergence(result).get_yscale()
+      >>> plots.convergence(result).get_yscale()
       'log'
     """
     trails = _trails(results)
@@ -113,14 +116,13 @@ def animate(
       The animation. Keep it: matplotlib drops an animation that nobody holds.
 
     Raises:
-      ValueError: as `path` does.
+      ValueError: if frames is less than 1; else as `path` does.
+      TypeError: as `path` does.
 
     Example:
-      >>> from jamsgrad import problems
-      >>> animation = animate(problems.bowl, [[-0.8, 0.6], [-0.2, 0.2], [0.0, 0.0]])
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     animation.save(f"{folder}/search.gif", writer="pillow")
+      >>> from jamsgrad import plots, problems
+      >>> animation = plots.animate(problems.bowl, [[-0.8, 0.6], [-0.2, 0.2], [0.0, 0.0]])
+      >>> animation.save("search.gif", writer="pillow")
     """
     frames = _check.integer("frames", frames, 1)
     problem = of_two_variables(problem)
@@ -178,7 +180,13 @@ def _trail(name: str, result: Search) -> _Trail:
     if rows is None:
         raise ValueError(f"{_called(name)} has no path: call minimize with record_every=1")
     if not isinstance(rows, Path):
-        points = np.atleast_1d(np.asarray(rows, float))
+        try:
+            points = np.atleast_1d(np.asarray(rows, float))
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{_called(name)} must be a Result, a Path or an array of points; give several "
+                f'searches as a mapping, {{"name": search, ...}}; got a {type(rows).__name__}'
+            ) from None
         return _Trail(np.arange(len(points)), points, None)
     if shape := np.shape(rows.n_recorded):
         raise ValueError(f"{_called(name)} is a batch of searches of shape {shape}: draw one each")
