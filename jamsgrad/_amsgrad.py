@@ -147,8 +147,8 @@ def scale_by_amsgrad(
       ...     optax.clip_by_global_norm(1.0), jamsgrad.scale_by_amsgrad(b2=0.99), optax.scale(-0.1))
       >>> x = jnp.array([3.0, -4.0])
       >>> updates, state = optimizer.update(jax.grad(lambda x: x @ x)(x), optimizer.init(x))
-      >>> print(jnp.round(updates, 4))
-      [-0.1  0.1]
+      >>> [round(u, 4) for u in updates.tolist()]
+      [-0.1, 0.1]
 
     References:
       Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, ICLR 2018, Algorithm 2.

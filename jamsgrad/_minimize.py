@@ -84,7 +84,11 @@ class Result(NamedTuple):
 
     @property
     def message(self) -> str:
-        """Why the search stopped, in a sentence that says what to try."""
+        """Why the search stopped, in a sentence that says what to try.
+
+        Raises:
+          ValueError: if these are the results of many searches, as under `vmap`.
+        """
         if jnp.ndim(self.status):
             raise ValueError(f"a message belongs to one search, not to {self.status.shape} of them")
         return Status(int(self.status)).message

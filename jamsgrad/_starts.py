@@ -45,6 +45,9 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
       TypeError: if n is not an integer, the key is none, or the bounds are in none of these forms.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import sample_starts
       >>> box = {"a": 0.0, "b": -1.0}, {"a": 1.0, "b": jnp.ones(3)}
       >>> starts = sample_starts(jax.random.key(0), 1000, box)
       >>> starts["a"].shape, starts["b"].shape
@@ -67,12 +70,6 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
     if method == "uniform":
         return _uniform(key, n, box)
     return placed(_spread(method, key, n, _size(box)), box)
-
-
-def uniform_start(key: jax.Array, i: Any, box: _bounds.Bounds) -> Any:
-    """Start i of method "uniform": a pure function, to be called wherever the start is needed."""
-    unit = jax.random.uniform(jax.random.fold_in(key, i), (_size(box),), float)
-    return _place(unit, box)
 
 
 def inside(starts: Any, n: int, box: _bounds.Bounds) -> Any:
@@ -104,7 +101,10 @@ def placed(units: np.ndarray, box: _bounds.Bounds) -> Any:
 
 @partial(jax.jit, static_argnames="n")
 def _uniform(key: jax.Array, n: int, box: _bounds.Bounds) -> Any:
-    return jax.vmap(uniform_start, in_axes=(None, 0, None))(key, jnp.arange(n), box)
+    def start(i: jax.Array) -> Any:
+        return _place(jax.random.uniform(jax.random.fold_in(key, i), (_size(box),), float), box)
+
+    return jax.vmap(start)(jnp.arange(n))
 
 
 @jax.jit

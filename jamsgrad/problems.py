@@ -5,8 +5,8 @@ Problems of two variables are values (`booth`, `branin`); those of n variables a
 (`rosenbrock(5)`); `all_problems(n)` lists them. Minimizers without a closed form were computed
 with 40 digits and rounded to float64.
 
-The functions are written for lanes on the trailing axis (`jax.vmap(..., in_axes=-1)`): slices and
-sums, no gathers. Where a function has a kink, `jax.grad` still gives a finite value.
+The functions are made of slices and sums, without gathers, so that thousands of them vectorise
+under `jax.vmap`. Where a function has a kink, `jax.grad` still gives a finite value.
 
 An `OnlineProblem` is a sequence of gradients: the three with which Reddi, Kale and Kumar show that
 Adam can fail.
@@ -29,12 +29,22 @@ class Problem(NamedTuple):
     """A function to minimise in a box, and what is known about it.
 
     Attributes:
-        name: the function's name.
-        fun: takes x of shape (n,), returns a scalar of x's dtype. Pure; one object serves every n.
-        bounds: (lower, upper), float64 arrays of shape (n,).
-        minimizers: every global minimizer in the box, float64, shape (k, n).
-        minimum: the value of fun at the minimizers.
-        source: who published the function, and whose box this is.
+      name: the function's name.
+      fun: takes x of shape (n,), returns a scalar of x's dtype. Pure; one object serves every n.
+      bounds: (lower, upper), float64 arrays of shape (n,).
+      minimizers: every global minimizer in the box, float64, shape (k, n).
+      minimum: the value of fun at the minimizers.
+      source: who published the function, and whose box this is.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import amsgrad, minimize, problems
+      >>> booth = problems.booth
+      >>> booth.minimizers, booth.minimum
+      (array([[1., 3.]]), 0.0)
+      >>> result = minimize(booth.fun, jnp.zeros(2), amsgrad(0.3, b2=0.99), bounds=booth.bounds)
+      >>> [round(x, 3) for x in result.x.tolist()]
+      [1.0, 3.0]
     """
 
     name: str
@@ -46,19 +56,32 @@ class Problem(NamedTuple):
 
 
 class OnlineProblem(NamedTuple):
-    """Linear losses f_t(x) = g_t x of one variable, one per step, and the best fixed x.
+    r"""Linear losses of one variable, one per step, and the best fixed x.
 
-    The regret of x_1, ..., x_T is the sum of f_t(x_t) - f_t(minimizer). At a fixed x, its mean per
-    step is `expected_gradient * (x - minimizer)`.
+    The loss of step t and the regret of the points x_1, ..., x_T are
+
+    .. math:: f_t(x) = g_t \, x, \quad R_T = \sum_{t=1}^T (f_t(x_t) - f_t(x^*))
+
+    with x* the `minimizer`. At a fixed x the regret grows by `expected_gradient * (x - minimizer)`
+    per step.
 
     Attributes:
-        name: the problem's name.
-        gradient: `gradient(t, key)` is g_t at step t = 1, 2, ...; one key serves all steps, and
-            sequences without chance ignore it. Weakly typed, so that it takes on x's dtype.
-        bounds: (lower, upper) of x.
-        minimizer: the x in the bounds with the least mean loss.
-        expected_gradient: the mean of g_t over a period, or over chance.
-        source: where the sequence was published.
+      name: the problem's name.
+      gradient: `gradient(t, key)` is g_t at step t = 1, 2, ...; one key serves all steps, and
+        sequences without chance ignore it. Weakly typed, so that it takes on x's dtype.
+      bounds: (lower, upper) of x.
+      minimizer: the x in the bounds with the least mean loss.
+      expected_gradient: the mean of g_t over a period, or over chance.
+      source: where the sequence was published.
+
+    Example:
+      >>> import jax
+      >>> from jamsgrad import problems
+      >>> online, key = problems.reddi_theorem1, jax.random.key(0)
+      >>> [float(online.gradient(t, key)) for t in (1, 2, 3, 4)]
+      [3.0, -1.0, -1.0, 3.0]
+      >>> online.minimizer, sum(float(online.gradient(t, key)) for t in (1, 2, 3))
+      (-1.0, 1.0)
     """
 
     name: str
@@ -315,23 +338,28 @@ def _sphere(x: jax.Array) -> jax.Array:
 
 
 def sphere(n: int) -> Problem:
-    """The sphere, the easiest problem of all.
+    r"""The sphere, the easiest problem of all.
 
-    f(x) = sum_i x_i^2
+    .. math:: f(x) = \sum_i x_i^2
 
     Args:
-        n: number of variables, at least 1.
+      n: number of variables, at least 1.
 
     Returns:
-        The problem on [-5.12, 5.12]^n, with its minimum 0 at 0.
+      The problem on [-5.12, 5.12]^n, with its minimum 0 at 0.
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 1.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 1.
 
     Example:
-        >>> float(sphere(3).fun(jnp.array([1.0, 2.0, 3.0])))
-        14.0
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import problems
+      >>> float(problems.sphere(3).fun(jnp.array([1.0, 2.0, 3.0])))
+      14.0
+
+    References:
+      De Jong, An analysis of the behavior of a class of genetic adaptive systems, 1975, F1.
     """
     n = _check.integer("sphere: n", n, 1)
     return Problem(
@@ -349,23 +377,29 @@ def _rosenbrock(x: jax.Array) -> jax.Array:
 
 
 def rosenbrock(n: int) -> Problem:
-    """Rosenbrock's banana: a narrow curved valley, easy to enter and slow to follow.
+    r"""Rosenbrock's banana: a narrow curved valley, easy to enter and slow to follow.
 
-    f(x) = sum_{i<n} 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2
+    .. math:: f(x) = \sum_{i<n} (100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2)
 
     Args:
-        n: number of variables, at least 2.
+      n: number of variables, at least 2.
 
     Returns:
-        The problem on [-2.048, 2.048]^n, with its minimum 0 at (1, ..., 1).
+      The problem on [-2.048, 2.048]^n, with its minimum 0 at (1, ..., 1).
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 2.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 2.
 
     Example:
-        >>> float(rosenbrock(2).fun(jnp.array([-1.0, 1.0])))
-        4.0
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import problems
+      >>> float(problems.rosenbrock(2).fun(jnp.array([-1.0, 1.0])))
+      4.0
+
+    References:
+      Rosenbrock, An automatic method, Computer J. 3, 1960; box: De Jong, An analysis of the
+      behavior of a class of genetic adaptive systems, 1975, F2.
     """
     n = _check.integer("rosenbrock: n", n, 2)
     return Problem(
@@ -386,24 +420,32 @@ def _ackley(x: jax.Array) -> jax.Array:
 
 
 def ackley(n: int) -> Problem:
-    """Ackley's funnel: a nearly flat, rippled plain around a cone.
+    r"""Ackley's funnel: a nearly flat, rippled plain around a cone.
 
-    f(x) = 20 + e - 20 exp(-sqrt(mean(x_i^2)) / 5) - exp(mean(cos(2 pi x_i)))
+    .. math::
+      f(x) = 20 + e - 20 \exp(-\sqrt{\sum_i x_i^2 / n} \, / 5) - \exp(\sum_i \cos(2 \pi x_i) / n)
 
     Args:
-        n: number of variables, at least 1.
+      n: number of variables, at least 1.
 
     Returns:
-        The problem on [-32.768, 32.768]^n, with its minimum 0 at 0: the tip of the cone, where the
-        function has no gradient and `jax.grad` gives 0.
+      The problem on [-32.768, 32.768]^n, with its minimum 0 at 0: the tip of the cone, where the
+      function has no gradient and `jax.grad` gives 0.
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 1.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 1.
 
     Example:
-        >>> jax.grad(ackley(2).fun)(jnp.zeros(2)).tolist()
-        [0.0, 0.0]
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import problems
+      >>> jax.grad(problems.ackley(2).fun)(jnp.zeros(2)).tolist()
+      [0.0, 0.0]
+
+    References:
+      Ackley, A connectionist machine for genetic hillclimbing, 1987; box: Surjanovic and Bingham,
+      Virtual Library of Simulation Experiments, 2013.
     """
     n = _check.integer("ackley: n", n, 1)
     return Problem(
@@ -421,23 +463,29 @@ def _rastrigin(x: jax.Array) -> jax.Array:
 
 
 def rastrigin(n: int) -> Problem:
-    """Rastrigin's egg carton: a bowl with a local minimum near every integer point.
+    r"""Rastrigin's egg carton: a bowl with a local minimum near every integer point.
 
-    f(x) = sum_i x_i^2 + 10 (1 - cos(2 pi x_i))
+    .. math:: f(x) = \sum_i (x_i^2 + 10 (1 - \cos 2 \pi x_i))
 
     Args:
-        n: number of variables, at least 1.
+      n: number of variables, at least 1.
 
     Returns:
-        The problem on [-5.12, 5.12]^n, with its minimum 0 at 0.
+      The problem on [-5.12, 5.12]^n, with its minimum 0 at 0.
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 1.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 1.
 
     Example:
-        >>> round(float(rastrigin(2).fun(jnp.array([0.5, 0.0]))), 4)
-        20.25
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import problems
+      >>> round(float(problems.rastrigin(2).fun(jnp.array([0.5, 0.0]))), 4)
+      20.25
+
+    References:
+      Rastrigin, Systems of extremal control, 1974; n variables and box: Mühlenbein, Schomisch and
+      Born, Parallel Computing 17, 1991.
     """
     n = _check.integer("rastrigin: n", n, 1)
     return Problem(
@@ -459,23 +507,29 @@ def _griewank(x: jax.Array) -> jax.Array:
 
 
 def griewank(n: int) -> Problem:
-    """Griewank's function: a wide bowl from afar, thousands of local minima from near.
+    r"""Griewank's function: a wide bowl from afar, thousands of local minima from near.
 
-    f(x) = 1 + sum_i x_i^2 / 4000 - prod_i cos(x_i / sqrt(i))
+    .. math:: f(x) = 1 + \sum_i x_i^2 / 4000 - \prod_i \cos(x_i / \sqrt i)
 
     Args:
-        n: number of variables, at least 1.
+      n: number of variables, at least 1.
 
     Returns:
-        The problem on [-600, 600]^n, with its minimum 0 at 0.
+      The problem on [-600, 600]^n, with its minimum 0 at 0.
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 1.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 1.
 
     Example:
-        >>> float(griewank(5).fun(jnp.zeros(5)))
-        0.0
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import problems
+      >>> float(problems.griewank(5).fun(jnp.zeros(5)))
+      0.0
+
+    References:
+      Griewank, Generalized descent for global optimization, JOTA 34, 1981; box: Surjanovic and
+      Bingham, Virtual Library of Simulation Experiments, 2013.
     """
     n = _check.integer("griewank: n", n, 1)
     return Problem(
@@ -498,24 +552,31 @@ def _levy(x: jax.Array) -> jax.Array:
 
 
 def levy(n: int) -> Problem:
-    """Levy's function: a bowl with parallel ripples.
+    r"""Levy's function: a bowl with parallel ripples.
 
-    f(x) = sin^2(pi w_1) + sum_{i<n} (w_i - 1)^2 (1 + 10 sin^2(pi w_i + 1))
-           + (w_n - 1)^2 (1 + sin^2(2 pi w_n)),  w_i = 1 + (x_i - 1) / 4
+    .. math::
+      f(x) &= \sin^2(\pi w_1) + \sum_{i<n} (w_i - 1)^2 (1 + 10 \sin^2(\pi w_i + 1)) \\
+           &\quad + (w_n - 1)^2 (1 + \sin^2(2 \pi w_n)), \qquad w_i = 1 + (x_i - 1) / 4
 
     Args:
-        n: number of variables, at least 1.
+      n: number of variables, at least 1.
 
     Returns:
-        The problem on [-10, 10]^n, with its minimum 0 at (1, ..., 1).
+      The problem on [-10, 10]^n, with its minimum 0 at (1, ..., 1).
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 1.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 1.
 
     Example:
-        >>> float(levy(4).fun(jnp.ones(4)))
-        0.0
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import problems
+      >>> float(problems.levy(4).fun(jnp.ones(4)))
+      0.0
+
+    References:
+      Laguna and Martí, Advanced scatter search, J. Glob. Optim. 33, 2005; box: Surjanovic and
+      Bingham, Virtual Library of Simulation Experiments, 2013.
     """
     n = _check.integer("levy: n", n, 1)
     return Problem(
@@ -533,23 +594,28 @@ def _styblinski_tang(x: jax.Array) -> jax.Array:
 
 
 def styblinski_tang(n: int) -> Problem:
-    """Styblinski and Tang's function: two wells in each variable, one a little deeper.
+    r"""Styblinski and Tang's function: two wells in each variable, one a little deeper.
 
-    f(x) = sum_i (x_i^4 - 16 x_i^2 + 5 x_i) / 2
+    .. math:: f(x) = \sum_i (x_i^4 - 16 x_i^2 + 5 x_i) / 2
 
     Args:
-        n: number of variables, at least 1.
+      n: number of variables, at least 1.
 
     Returns:
-        The problem on [-5, 5]^n, with its minimum -39.166 n where every x_i is -2.9035.
+      The problem on [-5, 5]^n, with its minimum -39.166 n where every x_i is -2.9035.
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 1.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 1.
 
     Example:
-        >>> round(styblinski_tang(2).minimum, 4)
-        -78.3323
+      >>> from jamsgrad import problems
+      >>> round(problems.styblinski_tang(2).minimum, 4)
+      -78.3323
+
+    References:
+      Styblinski and Tang, Neural Networks 3, 1990; box: Surjanovic and Bingham, Virtual Library of
+      Simulation Experiments, 2013.
     """
     n = _check.integer("styblinski_tang: n", n, 1)
     return Problem(
@@ -567,23 +633,29 @@ def _schwefel(x: jax.Array) -> jax.Array:
 
 
 def schwefel(n: int) -> Problem:
-    """Schwefel's function: the deepest well lies in a far corner, the next best in others.
+    r"""Schwefel's function: the deepest well lies in a far corner, the next best in others.
 
-    f(x) = -sum_i x_i sin(sqrt|x_i|), without the 418.9829 n that is often added
+    .. math:: f(x) = -\sum_i x_i \sin \sqrt{|x_i|}
+
+    without the 418.9829 n that is often added.
 
     Args:
-        n: number of variables, at least 1.
+      n: number of variables, at least 1.
 
     Returns:
-        The problem on [-500, 500]^n, with its minimum -418.98 n where every x_i is 420.97.
+      The problem on [-500, 500]^n, with its minimum -418.98 n where every x_i is 420.97.
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 1.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 1.
 
     Example:
-        >>> round(schwefel(30).minimum, 1)
-        -12569.5
+      >>> from jamsgrad import problems
+      >>> round(problems.schwefel(30).minimum, 1)
+      -12569.5
+
+    References:
+      Schwefel, Numerical optimization of computer models, 1981, problem 2.26.
     """
     n = _check.integer("schwefel: n", n, 1)
     return Problem(
@@ -628,20 +700,21 @@ def all_problems(n: int) -> tuple[Problem, ...]:
     """Every problem of n variables: for tests, benchmarks and galleries.
 
     Args:
-        n: number of variables, at least 2.
+      n: number of variables, at least 2.
 
     Returns:
-        The problems; more of them for n = 2, the only size that some have.
+      The problems; more of them for n = 2, the only size that some have.
 
     Raises:
-        TypeError: n is not an integer.
-        ValueError: n is below 2.
+      TypeError: if n is not an integer.
+      ValueError: if n is below 2.
 
     Example:
-        >>> [problem.name for problem in all_problems(5)][:3]
-        ['sphere', 'rosenbrock', 'ackley']
-        >>> len(all_problems(2))
-        20
+      >>> from jamsgrad import problems
+      >>> [problem.name for problem in problems.all_problems(5)][:3]
+      ['sphere', 'rosenbrock', 'ackley']
+      >>> len(problems.all_problems(2))
+      20
     """
     n = _check.integer("all_problems: n", n, 2)
     fixed = (problem for problem in _OF_TWO_VARIABLES if problem.bounds[0].size == n)

@@ -28,8 +28,8 @@ def inverse_time(b1: jax.typing.ArrayLike) -> optax.Schedule:
     Example:
       >>> from jamsgrad import schedules
       >>> b1 = schedules.inverse_time(0.9)
-      >>> print(b1(0), b1(2))
-      0.9 0.3
+      >>> print(b1(0), b1(1))
+      0.9 0.45
 
     References:
       Reddi, Kale and Kumar, ICLR 2018, Corollary 1 and the remark after Theorem 4.

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
-import jax
 import pytest
 
 import jamsgrad
@@ -29,15 +28,11 @@ CI = (ROOT / ".ci/run").read_text()
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
+@pytest.mark.usefixtures("jax_of_a_reader")
 @pytest.mark.parametrize(("source", "code"), [b for b in BLOCKS if not b.values[0]])
 def test_code_runs_and_prints_what_its_comments_say(source, code, capsys):
     del source
-    with (  # as JAX is for a reader, not as it is for the other tests
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
-        exec(compile(code, "block", "exec"), {})
+    exec(compile(code, "block", "exec"), {})
     printed = capsys.readouterr().out.split("\n")
     said = re.findall(r"print\(.*\)  # (.*)", code)
     assert printed[: len(said)] == said

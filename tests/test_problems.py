@@ -1,3 +1,4 @@
+import inspect
 import itertools
 import math
 import re
@@ -153,6 +154,12 @@ def test_points_cannot_be_changed(problem):
 def test_sizes_share_one_function(scalable):
     assert scalable(2).fun is scalable(np.int64(7)).fun
     assert scalable(7).minimizers.shape == (1, 7)
+
+
+@pytest.mark.parametrize("scalable", SCALABLE, ids=lambda scalable: scalable.__name__)
+def test_the_docstring_names_the_source_that_the_problem_names(scalable):
+    references = inspect.getdoc(scalable).split("References:\n")[1]
+    assert " ".join(references.split()) == scalable(5).source + "."
 
 
 @pytest.mark.parametrize(
