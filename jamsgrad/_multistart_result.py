@@ -106,6 +106,8 @@ class MultiStartResult:
     def path(self, i: int, record_every: int = 1) -> Result:
         """Search again from start `i` and record the path; the same every time."""
         i = _check.integer("i", i, 0)
+        if i >= self._host.fun.size:
+            raise ValueError(f"i must be the number of one of {self._host.fun.size} starts, got {i}")
         question = self.question
         if question.fun is None or question.optimizer is None:
             raise ValueError("path() needs fun and optimizer: give them to MultiStartResult.load")
@@ -221,7 +223,7 @@ class MultiStartResult:
             status=row.status,
             aux=None,
             path=None,
-            last_x=row.x,
+            last_x=None,
             opt_state=None,
         )
 
