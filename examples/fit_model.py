@@ -103,7 +103,9 @@ def main(argv=None):
     """Make the data, fit them from many starts, and tell and draw what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=10_000)
-    parser.add_argument("--devices", type=int, default=2, help="on a CPU one for each core is best")
+    parser.add_argument(
+        "--devices", type=int, default=2, help="CPU devices, best one for each core"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the noise and the starts")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the picture")
     args = parser.parse_args(argv)
@@ -120,7 +122,7 @@ def main(argv=None):
         n_starts=args.starts,
         args=(t, y),
         gtol=3e-3,  # moves no parameter by a tenth of its statistical error
-        mesh=jax.make_mesh((args.devices,), ("starts",)),
+        mesh=jax.make_mesh((jax.device_count(),), ("starts",)),
         progress=True,
     )
     print(result)

@@ -21,7 +21,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=100_000)
     parser.add_argument("--resolution", type=int, default=256, help="of the grid of starts")
-    parser.add_argument("--devices", type=int, default=2, help="on a CPU one for each core is best")
+    parser.add_argument(
+        "--devices", type=int, default=2, help="CPU devices, best one for each core"
+    )
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the picture")
     args = parser.parse_args(argv)
 
@@ -29,7 +31,7 @@ def main(argv=None):
     options = {
         "optimizer": jamsgrad.amsgrad(0.3, b2=0.99),
         "gtol": 1e-3,
-        "mesh": jax.make_mesh((args.devices,), ("starts",)),
+        "mesh": jax.make_mesh((jax.device_count(),), ("starts",)),
     }
     for problem in (problems.bowl, problems.himmelblau):
         result = jamsgrad.multistart(

@@ -23,6 +23,7 @@ from jamsgrad import problems
 
 def search(args):
     """What every process does: the same call, on all devices of all processes."""
+    jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", args.devices // args.processes)
     if args.processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")

@@ -91,6 +91,7 @@ def main(argv=None):
     parser.add_argument("--devices", type=int, default=8, help="simulated CPU devices")
     parser.add_argument("--steps", type=int, default=50)
     args = parser.parse_args(argv)
+    jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", args.devices)
 
     one, every = (Mesh(np.array(jax.devices()[:n]), ("data",)) for n in (1, args.devices))

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from jamsgrad import _sharded_queue as sharded
 from jamsgrad._queue import QueueState
@@ -109,15 +109,16 @@ def opened(path: Any, identity: dict[str, str]) -> Iterator[Checkpoint]:
 
 def identity(setting: sharded.Setting, data: sharded.Data, starts: Any) -> dict[str, str]:
     """What a checkpoint must share with the search that loads it, part by part."""
-    given = setting, data, jax.tree.map(lambda leaf: leaf[0], starts)
-    program = str(jax.make_jaxpr(_first_step, static_argnums=0)(*given))
-    program = re.sub("0x[0-9a-f]+", "", program)  # addresses, another time others
-    # Arrays that fun closes over are no part of that text, but of what it computes.
-    computed = map(np.asarray, jax.tree.leaves(_first_step(*given)))
-    digits = [np.array2string(leaf, precision=5) for leaf in computed]
+
+    def first_step(data: sharded.Data, x: Any) -> tuple[Any, Point]:
+        one = sharded.one_search(setting, data)
+        return one.step(one.init(x))
+
+    program = jax.make_jaxpr(first_step)(data, jax.tree.map(lambda leaf: leaf[0], starts))
+    text = re.sub("0x[0-9a-f]+", "", str(program))  # addresses, another time others
     return {
         "the version of JAX": jax.__version__,
-        "fun or optimizer": _digest([program, *digits]),
+        "fun or optimizer": _digest([text, *_constants(program)]),
         "key or starts": _digest(starts),
         "args": _digest(data.args),
         "bounds": _digest(data.bounds),
@@ -127,28 +128,33 @@ def identity(setting: sharded.Setting, data: sharded.Data, starts: Any) -> dict[
     }
 
 
-@partial(jax.jit, static_argnums=0)
-def _first_step(setting: sharded.Setting, data: sharded.Data, x: Any) -> tuple[Any, Point]:
-    one = sharded.one_search(setting, data)
-    state, point = one.step(one.init(x))
-    return state.x, point
+def _constants(program: Jaxpr | ClosedJaxpr) -> Iterator[Any]:
+    """The arrays that a program closes over, which are no part of its text."""
+    if isinstance(program, ClosedJaxpr):
+        yield from program.consts
+        program = program.jaxpr
+    for equation in program.eqns:
+        yield from (x.val for x in equation.invars if isinstance(x, Literal))
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            if isinstance(inner, Jaxpr | ClosedJaxpr):
+                yield from _constants(inner)
 
 
 def _digest(tree: Any) -> str:
     """The same for the same numbers, strings and structure."""
     digest = hashlib.sha256(str(jax.tree.structure(tree)).encode())
-    for leaf in map(np.asarray, jax.tree.leaves(tree)):
+    for leaf in map(np.asarray, jax.tree.leaves(_without_keys(tree))):
         digest.update(f"{leaf.dtype}{leaf.shape}".encode() + leaf.tobytes())
     return digest.hexdigest()
 
 
-def _is_key(leaf: jax.Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _without_keys(queue: QueueState) -> QueueState:
+def _without_keys(tree: Any) -> Any:
     """Random keys as numbers; an optimizer may hold some, and not every orbax writes them."""
-    return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else a, queue)
+    return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else a, tree)
 
 
 def _with_keys(queue: QueueState, like: QueueState) -> QueueState:

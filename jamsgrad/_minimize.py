@@ -53,9 +53,9 @@ class Result(NamedTuple):
       status: why the search stopped, a `Status`.
       aux: the auxiliary output of the objective at x, None without `has_aux`.
       path: the recorded rows, a `Path`; None without `record_every`.
-      last_x: where the search stood when it stopped.
+      last_x: where the search stood when it stopped; None if it was one of many.
       opt_state: the optimizer's state there; with last_x it continues the search bit for bit, with
-        a new record: best point, n_steps and patience start again.
+        a new record: best point, n_steps and patience start again. None if it was one of many.
 
     Example:
       >>> import jax.numpy as jnp

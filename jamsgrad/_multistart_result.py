@@ -105,8 +105,8 @@ class MultiStartResult:
           k: how many, at least 0.
 
         Returns:
-          The `Result` of each, the lowest value first and NaN last, without `path`, `aux` and
-          `opt_state`; n_starts of them where k is larger.
+          The `Result` of each, the lowest value first and NaN last, without `aux`, `path`, `last_x`
+          and `opt_state`; n_starts of them where k is larger.
 
         Raises:
           ValueError: if k is negative.
@@ -154,6 +154,10 @@ class MultiStartResult:
           True
         """
         i = _check.integer("i", i, 0)
+        if i >= self._host.fun.size:
+            raise ValueError(
+                f"i must be the number of one of {self._host.fun.size} starts, got {i}"
+            )
         setup = self._setup
         if setup.fun is None or setup.optimizer is None:
             raise ValueError("path() needs fun and optimizer: give them to MultiStartResult.load")
@@ -316,7 +320,7 @@ class MultiStartResult:
             status=row.status,
             aux=None,
             path=None,
-            last_x=row.x,
+            last_x=None,
             opt_state=None,
         )
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -106,6 +107,36 @@ def test_what_fun_closes_over_belongs_to_it(tmp_path):
     assert same_bits(rows(run(np.zeros(2))), rows(run(np.zeros(2))))
     with pytest.raises(ValueError, match="differs in fun or optimizer"):
         run(np.array([0.0, 0.1]))
+
+
+def tabled(last):
+    """An optimizer whose table of learning rates differs from others late, or nowhere."""
+    rates = jnp.array([0.1, 0.1, last])
+    return amsgrad(lambda count: rates[jnp.minimum(count, 2)])
+
+
+def keyed(seed):
+    key = jax.random.key(seed)
+    return optax.stateless(lambda g, _: jax.random.normal(key, g.shape, g.dtype))
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "other"),
+    [
+        (tabled, 0.1, 0.2),
+        (keyed, 0, 1),
+        (lambda b1: amsgrad(0.3, b1=jnp.array(b1), convention="pytorch"), 0.9, 0.1),
+    ],
+    ids=["table", "key", "b1"],
+)
+def test_arrays_in_the_optimizer_belong_to_it(tmp_path, make, value, other):
+    def run(value):
+        given = {"key": jax.random.key(1), "n_starts": 20, "args": (1.0,), "max_steps": 9}
+        return rows(multistart(fun, BOX, make(value), checkpoint=tmp_path, **given))
+
+    assert same_bits(run(value), run(value))
+    with pytest.raises(ValueError, match="differs in fun or optimizer"):
+        run(other)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +279,7 @@ def test_the_interval_is_checked():
 KILLED = """
 import sys
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jamsgrad import amsgrad, multistart, problems
 

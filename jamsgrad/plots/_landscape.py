@@ -37,8 +37,8 @@ def surface(
     Raises:
       ValueError: if the function is not one of two variables in a finite box, is nowhere finite,
         resolution is out of its range, or `ax` is not three-dimensional.
-      TypeError: if `problem` is neither a Problem nor (fun, bounds), or its function does not give a
-        real scalar.
+      TypeError: if `problem` is neither a Problem nor (fun, bounds), or its function does not give
+        a real scalar.
 
     Example:
       >>> from jamsgrad import plots, problems
@@ -88,8 +88,8 @@ def contour(
     Raises:
       ValueError: if the function is not one of two variables in a finite box, is nowhere finite, an
         option is out of its range, or `ax` is three-dimensional.
-      TypeError: if `problem` is neither a Problem nor (fun, bounds), or its function does not give a
-        real scalar.
+      TypeError: if `problem` is neither a Problem nor (fun, bounds), or its function does not give
+        a real scalar.
 
     Example:
       >>> import jax.numpy as jnp
