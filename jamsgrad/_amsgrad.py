@@ -137,8 +137,9 @@ def scale_by_amsgrad(
 
     Raises:
       ValueError: if a concrete hyperparameter is out of its range (traced ones are not checked),
-        or the convention is unknown or impossible.
-      TypeError: by `init`, if a parameter is neither floating nor complex.
+        the convention is unknown or impossible, or a moment cannot be stored in its dtype.
+      TypeError: if a hyperparameter is no number; by `init`, if a parameter is neither floating nor
+        complex.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax

@@ -100,7 +100,7 @@ def basin_map(
     Raises:
       ValueError: if x has not two variables, the box is not finite or has no area, or an option is
         out of its range.
-      TypeError: if `fun` does not return a real scalar.
+      TypeError: if `fun` does not return a real scalar, or an argument has another type.
 
     Example:
       >>> import jamsgrad

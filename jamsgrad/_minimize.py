@@ -173,8 +173,8 @@ def minimize(
 
     Raises:
       ValueError: if an option is out of its range, x0 is outside the bounds, or they do not fit.
-      TypeError: if x0 is not floating, `fun` does not return a real scalar, or the optimizer does
-        not keep the types of x and of its state.
+      TypeError: if x0 is not floating, `fun` does not return a real scalar, the optimizer does not
+        keep the types of x and of its state, or an argument has another type.
       FloatingPointError: with `throw`, if the search met NaN or infinity.
 
     Example:

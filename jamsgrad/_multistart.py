@@ -68,7 +68,7 @@ def multistart(
     .. math::
       x_{i,0} = s_i, \quad
       x_{i,t} = \mathrm{Proj}(x_{i,t-1} + \text{optimizer}(\nabla f(x_{i,t-1}))), \quad
-      \text{best} = \min_i f(x_i)
+      f(x_\text{best}) = \min_i f(x_i)
 
     The starts depend on `key`, `n_starts` and the sampler (start i of "uniform" and "sobol" on
     `key` and i alone), not on the number of lanes, devices or processes, on progress bars or
@@ -110,7 +110,8 @@ def multistart(
     Raises:
       ValueError: if an option is out of its range, starts and bounds do not fit, or the checkpoint
         is of another search.
-      TypeError: if `fun` does not return a real scalar, or x is not floating.
+      TypeError: if `fun` does not return a real scalar, x is not floating, an argument has another
+        type, or the call is under `jit` or `vmap`.
       ImportError: if progress or checkpoints are asked for without their extra.
       RuntimeError: if another search uses the checkpoint.
 

@@ -48,8 +48,8 @@ def amsgrad(
       An optax gradient transformation; its first state is a `ScaleByAmsgradState`.
 
     Raises:
-      ValueError: if a concrete hyperparameter is out of its range, or the convention is unknown.
-      TypeError: by `init`, if a parameter is neither floating nor complex.
+      ValueError: if the learning rate is out of its range; else as `scale_by_amsgrad` does.
+      TypeError: as `scale_by_amsgrad` does.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -112,9 +112,8 @@ def amsgradw(
       An optax gradient transformation whose `update` needs the parameters.
 
     Raises:
-      ValueError: if a concrete hyperparameter is out of its range, the convention is unknown, or
-        `update` is called without `params`.
-      TypeError: by `init`, if a parameter is neither floating nor complex.
+      ValueError: as `amsgrad` does, and if `update` is called without `params`.
+      TypeError: as `amsgrad` does.
 
     Example:
       >>> import jax.numpy as jnp

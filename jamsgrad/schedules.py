@@ -24,6 +24,7 @@ def inverse_time(b1: jax.typing.ArrayLike) -> optax.Schedule:
 
     Raises:
       ValueError: if a concrete b1 is outside [0, 1).
+      TypeError: if b1 is no number.
 
     Example:
       >>> from jamsgrad import schedules
@@ -51,6 +52,7 @@ def inverse_sqrt(alpha: jax.typing.ArrayLike) -> optax.Schedule:
 
     Raises:
       ValueError: if a concrete alpha is negative or not finite.
+      TypeError: if alpha is no number.
 
     Example:
       >>> from jamsgrad import schedules
