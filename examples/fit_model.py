@@ -103,7 +103,9 @@ def main(argv=None):
     """Make the data, fit them from many starts, and tell and draw what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=10_000)
-    parser.add_argument("--devices", type=int, default=2, help="CPU devices, best one for each core")
+    parser.add_argument(
+        "--devices", type=int, default=2, help="CPU devices, best one for each core"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the noise and the starts")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the picture")
     args = parser.parse_args(argv)

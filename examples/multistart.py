@@ -21,7 +21,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=100_000)
     parser.add_argument("--resolution", type=int, default=256, help="of the grid of starts")
-    parser.add_argument("--devices", type=int, default=2, help="CPU devices, best one for each core")
+    parser.add_argument(
+        "--devices", type=int, default=2, help="CPU devices, best one for each core"
+    )
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the picture")
     args = parser.parse_args(argv)
 

@@ -107,7 +107,9 @@ class MultiStartResult:
         """Search again from start `i` and record the path; the same every time."""
         i = _check.integer("i", i, 0)
         if i >= self._host.fun.size:
-            raise ValueError(f"i must be the number of one of {self._host.fun.size} starts, got {i}")
+            raise ValueError(
+                f"i must be the number of one of {self._host.fun.size} starts, got {i}"
+            )
         question = self.question
         if question.fun is None or question.optimizer is None:
             raise ValueError("path() needs fun and optimizer: give them to MultiStartResult.load")

@@ -376,7 +376,9 @@ def test_a_file_is_no_folder_for_a_checkpoint(tmp_path):
 def test_the_path_of_what_is_no_start_is_refused(i):
     result = many(n_starts=4)
     allowed = "an integer >= 0" if i != 9 else "the number of one of 4 starts"
-    with pytest.raises((TypeError, ValueError), match=f"i must be {allowed}, got {re.escape(repr(i))}"):
+    with pytest.raises(
+        (TypeError, ValueError), match=f"i must be {allowed}, got {re.escape(repr(i))}"
+    ):
         result.path(i)
 
 
