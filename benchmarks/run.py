@@ -5,10 +5,12 @@
 
 The first runs each benchmark in a process of its own and writes what it prints into the report. The
 second runs nothing: it copies the report's sections to where the README has their markers. Both
-have a section between `<!-- benchmark: NAME -->` and `<!-- /benchmark -->`.
+have a section between `<!-- benchmark: NAME -->` and `<!-- /benchmark -->`. `docs/benchmarks.md` is
+such a report.
 """
 
 import argparse
+import ast
 import datetime
 import importlib.metadata
 import re
@@ -62,6 +64,12 @@ def replaced(text: str, report: str) -> str:
     return SECTION.sub(lambda match: section(match[1], new[match[1]]), text)
 
 
+def about(name: str) -> str:
+    """What the benchmark says of itself, but for how to run it."""
+    title, _, *rest = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())).split("\n\n")
+    return "\n\n".join([title, *rest])
+
+
 def run(name: str, args: list[str]) -> str:
     """Run a benchmark; its part of the report."""
     began = time.perf_counter()
@@ -69,7 +77,7 @@ def run(name: str, args: list[str]) -> str:
     printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     line = " ".join(["python", f"benchmarks/{name}.py", *args])
     seconds = time.perf_counter() - began
-    return f"## {name}\n\n`{line}`, {seconds:.0f} s\n\n{section(name, printed)}\n"
+    return f"## {name}\n\n{about(name)}\n\n`{line}`, {seconds:.0f} s\n\n{section(name, printed)}\n"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -85,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
 
     began = time.perf_counter()
     version, today = importlib.metadata.version("jamsgrad"), datetime.date.today()
-    parts = [f"# Benchmarks of jamsgrad {version}, {today}\n"]
+    parts = [f"# Benchmarks\n\nOf jamsgrad {version}, {today}.\n"]
     for name, (full, quick) in BENCHMARKS.items():
         parts.append(run(name, quick if args.quick else full))
         args.out.write_text("\n".join(parts))  # so that a failure leaves what was measured
