@@ -73,7 +73,8 @@ def multistart(
     The starts depend on `key`, `n_starts` and the sampler (start i of "uniform" and "sobol" on
     `key` and i alone), not on the number of lanes, devices or processes, on progress bars or
     interruptions. With the same lanes per device the results are the same bit for bit; with
-    another number of lanes, because XLA may vectorise differently, they are equal to rounding.
+    another number of lanes, because XLA may vectorise differently, they are equal to rounding,
+    which searches that are chaotic amplify.
 
     On CPUs give JAX a device per core before it starts (`jax.config.update("jax_num_cpu_devices",
     2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
@@ -89,7 +90,8 @@ def multistart(
       starts: starts of your own, a tree like x with a new first axis; they come first, and drawn
         ones fill up to n_starts.
       args: further arguments of `fun`, trees of arrays.
-      lanes: how many searches step together on a device, at least 1. On CPUs 512 to 2048 are best.
+      lanes: how many searches step together on a device, at least 1; no more than it has starts,
+        rounded up to 16. On CPUs 512 to 2048 are best.
       mesh: the devices to share the starts among, any `jax.sharding.Mesh`; None for one device.
       progress: whether to show a progress bar, which needs the extra `progress`.
       callback: called with a `Progress` about twice a second; raising StopIteration ends the

@@ -140,6 +140,15 @@ def test_many_devices_give_the_bits_of_one(mesh, lanes):
     assert (seen[-1].done, seen[-1].best) == (N_STARTS, one.best.fun)
 
 
+def test_many_devices_give_the_bits_of_one_where_rounding_decides():
+    def rugged(mesh):
+        problem = problems.griewank(5)
+        given = {"key": KEY, "n_starts": 1000, "lanes": 64, "max_steps": 300, "mesh": mesh}
+        return multistart(problem.fun, problem.bounds, amsgrad(0.1, b2=0.99), **given)
+
+    assert same_bits(rows(rugged(MESHES["8"])), rows(rugged(None)))
+
+
 @pytest.mark.parametrize("lanes", [1, 7, 4096])
 def test_another_number_of_lanes_gives_the_same_starts_and_results_to_rounding(found, lanes):
     assert_rows_close(rows(search(lanes=lanes)), rows(found))
