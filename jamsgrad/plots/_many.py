@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from jamsgrad import _check
 from jamsgrad._basin_map import BasinMap
-from jamsgrad._minima import as_row, as_rows, end_rows
 from jamsgrad._multistart_result import MultiStartResult
+from jamsgrad._rows import as_row, as_rows, end_rows
 from jamsgrad.plots import _axes
 
 _MINIMA = tuple(_axes.COLORS[i] for i in (6, 0, 5, 3, 1, 2))  # no black: it cannot be darker
@@ -43,11 +43,11 @@ def waterfall(
 
     Example:
       >>> import jax
-      >>> from jamsgrad import amsgrad, multistart, problems
+      >>> from jamsgrad import amsgrad, multistart, plots, problems
       >>> problem = problems.himmelblau
       >>> result = multistart(
       ...     problem.fun, problem.bounds, amsgrad(0.3, b2=0.99), key=jax.random.key(0))
-      >>> ax = waterfall(result)
+      >>> ax = plots.waterfall(result)
       >>> len(ax.collections[0].get_offsets()), ax.get_xlabel()
       (1024, 'searches, best first')
 
@@ -56,7 +56,7 @@ def waterfall(
       8, 2013.
     """
     order = _checked(result, MultiStartResult).order
-    values, basin = result._host.fun[order].astype(float), result.basin[order]
+    values, basin = result.rows.fun[order].astype(float), result.basin[order]
     finite = np.isfinite(values)
     base = minimum if minimum is not None else values[0] if finite[0] else 0.0
     linear = _linear_part(values[finite] - base, basin[finite])
@@ -107,23 +107,23 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
 
     Example:
       >>> import jax
-      >>> from jamsgrad import amsgrad, multistart
+      >>> from jamsgrad import amsgrad, multistart, plots
       >>> bounds = {"rate": 0.0, "shift": -1.0}, {"rate": 1.0, "shift": 1.0}
       >>> result = multistart(
       ...     lambda x: (x["rate"] - 0.3) ** 2 + x["shift"] ** 2, bounds, amsgrad(0.1),
       ...     key=jax.random.key(0), n_starts=10)
-      >>> [text.get_text() for text in parallel(result).get_yticklabels()]
+      >>> [text.get_text() for text in plots.parallel(result).get_yticklabels()]
       ['rate', 'shift']
 
     References:
       Inselberg, The plane with parallel coordinates, The Visual Computer 1, 1985.
     """
-    host = _checked(result, MultiStartResult)._host
+    found = _checked(result, MultiStartResult).rows
     best = result.order[: _check.integer("k", k, 1)]
-    best = best[np.isfinite(host.fun[best])]
+    best = best[np.isfinite(found.fun[best])]
     if not best.size:
         raise ValueError("no search has a finite value: there is nothing to draw")
-    points, basin, names = as_rows(host.x)[best], result.basin[best], _names(host.x)
+    points, basin, names = as_rows(found.x)[best], result.basin[best], _names(found.x)
     low, high = end_rows(result.question.bounds, len(names))
     closed = np.isfinite(high - low)
     low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
@@ -166,10 +166,10 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
       TypeError: if `basin_map` is not a BasinMap.
 
     Example:
-      >>> from jamsgrad import amsgrad, basin_map, problems
+      >>> from jamsgrad import amsgrad, basin_map, plots, problems
       >>> problem = problems.himmelblau
       >>> found = basin_map(problem.fun, problem.bounds, amsgrad(0.3, b2=0.99), resolution=20)
-      >>> basins(found).get_images()[0].get_array().shape
+      >>> plots.basins(found).get_images()[0].get_array().shape
       (20, 20, 3)
     """
     shade = _check.in_range("shade", shade, 0, 1)
@@ -185,7 +185,7 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
     (left, right), (bottom, top) = map(_edges, (basin_map.x0, basin_map.x1))
     where = {"extent": (left, right, bottom, top), "origin": "lower", "aspect": "auto"}
     axes.imshow(image, interpolation="nearest", **where)
-    _axes.frame(axes, (left, bottom), (right, top), _names(basin_map.result._host.x))
+    _axes.frame(axes, (left, bottom), (right, top), _names(basin_map.result.rows.x))
     few = len(minima) <= len(_MINIMA)
     stars = np.array([as_row(minimum.x) for minimum in minima]).reshape(-1, 2)
     _axes.mark(axes, stars, None, **_axes.STAR, markersize=19 if few else 9)
