@@ -22,9 +22,10 @@ def divided(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float
 
     A barrier is higher than some point of the straight way before it, and than some point behind.
     In a curved valley every straight way has a low one: what counts is above a hundredth of the
-    typical change over such a length, in whatever units, and above rounding, relative to the value,
-    and to the values at the distance `radius`, a part of the scale, which show the size of terms
-    that cancel. What is not finite is a barrier. Points that agree to rounding are never divided.
+    typical change over such a length, in whatever units, and above rounding. That is relative to
+    the value and to the values at the distance `radius`, a part of the scale, which show the size
+    of terms that cancel, and is larger where values along the way are rough. What is not finite is
+    a barrier. Points that agree to rounding are never divided.
     """
     result = np.zeros(len(a), bool)
     eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(objective.like))
@@ -68,7 +69,11 @@ def _divided(
         terms = jnp.median(jnp.where(jnp.isfinite(far), jnp.abs(far), 0))
         terms = jnp.maximum(terms, jnp.maximum(jnp.abs(along[0]), jnp.abs(along[-1])))
         last_place = jnp.maximum(eps.astype(values.dtype), jnp.finfo(values.dtype).eps)
-        allowed = 1e-2 * typical + _ROUNDINGS * last_place * terms
+        least = _ROUNDINGS * last_place * terms
+        # Noise shows in fourth differences, which are sqrt(70) times as large; it may be as large
+        # as what cancels in the value, and is not what changes from one well to the next.
+        noise = jnp.sqrt(jnp.mean(jnp.diff(along, n=4) ** 2) / 70)
+        allowed = 1e-2 * typical + least + jnp.minimum(8 * noise, 64 * least)
         return ~jnp.isfinite(along).all() | (rise > allowed)
 
     def batch(i: jax.Array, found: jax.Array) -> jax.Array:
