@@ -10,9 +10,10 @@ import optax
 from jax.sharding import Mesh
 
 from jamsgrad import _bounds, _check
-from jamsgrad._minima import Minimum, as_rows
+from jamsgrad._minima import Minimum
 from jamsgrad._multistart import multistart
 from jamsgrad._multistart_result import MultiStartResult
+from jamsgrad._rows import as_rows
 from jamsgrad._starts import placed
 
 
@@ -137,14 +138,14 @@ def basin_map(
     )
     shape = resolution, resolution
     points = as_rows(starts).reshape(*shape, 2)
-    host = result._host
+    rows = result.rows
     return BasinMap(
         x0=points[0, :, 0],
         x1=points[:, 0, 1],
         basin=result.basin.reshape(shape),
-        fun=host.fun.reshape(shape),
-        n_steps=host.n_steps.reshape(shape),
-        status=host.status.reshape(shape),
+        fun=rows.fun.reshape(shape),
+        n_steps=rows.n_steps.reshape(shape),
+        status=rows.status.reshape(shape),
         minima=result.minima,
         result=result,
     )

@@ -13,9 +13,10 @@ import numpy as np
 import optax
 from jax.experimental import multihost_utils
 
-from jamsgrad import _check, _minima, _npz
+from jamsgrad import _check, _npz
 from jamsgrad._bounds import Bounds
-from jamsgrad._minima import Minimum
+from jamsgrad._evidence import table
+from jamsgrad._minima import Minimum, distinct_minima
 from jamsgrad._minimize import Result, minimize
 from jamsgrad._search import Status, Stop
 
@@ -30,8 +31,8 @@ class Setup(NamedTuple):
     stop: Stop
 
 
-class _Rows(NamedTuple):
-    """The arrays of a result on this host, gathered from all processes."""
+class Rows(NamedTuple):
+    """The arrays of a result as NumPy arrays."""
 
     starts: Any
     x: Any
@@ -80,17 +81,23 @@ class MultiStartResult:
     def __post_init__(self) -> None:
         """Gather the rows while all processes are here; later perhaps only one asks for them."""
         if jax.process_count() > 1:
-            _ = self._host
+            _ = self.rows
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The arrays, starts to status, as NumPy arrays, gathered from all processes."""
+        rows = Rows(self.starts, self.x, self.fun, self.grad_norm, self.n_steps, self.status)
+        return jax.tree.map(_gathered, rows)
 
     @property
     def n_success(self) -> int:
         """How many searches met a tolerance, or ran all their steps without one."""
-        return int((self._host.status > 0).sum())
+        return int((self.rows.status > 0).sum())
 
     @cached_property
     def order(self) -> np.ndarray:
         """The numbers of the starts, from the lowest value to the highest and then NaN."""
-        fun = self._host.fun
+        fun = self.rows.fun
         return np.argsort(np.where(np.isfinite(fun), fun, np.inf), kind="stable")
 
     @property
@@ -154,16 +161,14 @@ class MultiStartResult:
           True
         """
         i = _check.integer("i", i, 0)
-        if i >= self._host.fun.size:
-            raise ValueError(
-                f"i must be the number of one of {self._host.fun.size} starts, got {i}"
-            )
+        if i >= self.rows.fun.size:
+            raise ValueError(f"i must be the number of one of {self.rows.fun.size} starts, got {i}")
         setup = self._setup
         if setup.fun is None or setup.optimizer is None:
             raise ValueError("path() needs fun and optimizer: give them to MultiStartResult.load")
         return minimize(
             setup.fun,
-            jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self._host.starts),
+            jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.rows.starts),
             setup.optimizer,
             args=setup.args,
             bounds=None if setup.bounds is None else tuple(setup.bounds),
@@ -183,9 +188,9 @@ class MultiStartResult:
 
     @cached_property
     def _found(self) -> tuple[tuple[Minimum, ...], np.ndarray]:
-        host, setup = self._host, self._setup
+        host, setup = self.rows, self._setup
         assert setup.fun is not None  # else they come from a file
-        return _minima.distinct_minima(
+        return distinct_minima(
             setup.fun,
             host.x,
             np.where(host.status > 0, host.fun, np.nan),
@@ -216,7 +221,7 @@ class MultiStartResult:
         _npz.save(
             path,
             {
-                "rows": self._host._asdict(),
+                "rows": self.rows._asdict(),
                 "numbers": {
                     "lane_efficiency": self.lane_efficiency,
                     "seconds": self.seconds,
@@ -293,25 +298,20 @@ class MultiStartResult:
           16 searches in ... s (and ... s of compiling), lanes ...% busy: 16 GTOL
           ...
         """
-        counts = Counter(self._host.status.tolist())
+        counts = Counter(self.rows.status.tolist())
         ends = ", ".join(f"{counts[s]:,} {Status(s).name}" for s in sorted(counts, reverse=True))
         return (
-            f"{self._host.fun.size:,} searches in {self.seconds:.2f} s "
+            f"{self.rows.fun.size:,} searches in {self.seconds:.2f} s "
             f"(and {self.compile_seconds:.2f} s of compiling), "
-            f"lanes {self.lane_efficiency:.0%} busy: {ends}\n{_minima.table(self.minima)}"
+            f"lanes {self.lane_efficiency:.0%} busy: {ends}\n{table(self.minima)}"
         )
 
     def __repr__(self) -> str:
         """The summary."""
         return self.summary()
 
-    @cached_property
-    def _host(self) -> _Rows:
-        rows = _Rows(self.starts, self.x, self.fun, self.grad_norm, self.n_steps, self.status)
-        return jax.tree.map(_gathered, rows)
-
     def _one(self, i: Any) -> Result:
-        row = jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self._host)
+        row = jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.rows)
         return Result(
             x=row.x,
             fun=row.fun,

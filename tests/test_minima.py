@@ -10,7 +10,9 @@ from reference import same_bits
 
 import jamsgrad
 from jamsgrad import _bounds, problems
-from jamsgrad._minima import Minimum, chance_of_new, distinct_minima, table
+from jamsgrad._clusters import leaders
+from jamsgrad._evidence import chance_of_new, table
+from jamsgrad._minima import Minimum, distinct_minima
 
 RNG = np.random.default_rng(3)
 
@@ -86,46 +88,111 @@ def test_ties_are_ordered_by_the_points():
 
 
 def test_tol_is_the_radius_as_a_part_of_the_box_in_every_coordinate():
-    def fun(x):  # so wild that a barrier is everywhere
-        return -jnp.cos(2e3 * math.pi * x[0]) - jnp.cos(2e2 * math.pi * x[1])
-
-    for step, wells in ([0.009, 0.0], 1), ([0.011, 0.0], 2), ([0.0, 0.09], 1), ([0.0, 0.11], 2):
+    for step, plains in ([0.029, 0.0], 1), ([0.031, 0.0], 2), ([0.0, 0.29], 1), ([0.0, 0.31], 2):
         x = np.array([0.5, 5.0]) + np.array([[0, 0], step])
-        assert len(found(fun, x, ([0, 0], [1, 10]))) == wells, step
-        assert len(found(fun, x, ([0, 0], [1, 10]), tol=0.02)) == 1, step
+        assert len(found(lambda x: 0 * x[0], x, ([0, 0], [1, 10]))) == plains, step
+        assert len(found(lambda x: 0 * x[0], x, ([0, 0], [1, 10]), tol=0.02)) == 1, step
 
 
 @pytest.mark.parametrize("d", [3, 5])
-def test_thousands_of_clusters_are_those_of_the_rule(d):
+def test_thousands_of_leaders_are_those_of_the_rule(d):
     # Mere points, and clusters that fray at the radius, mixed.
     rng = np.random.default_rng(5)
     centers = np.repeat(rng.uniform(0, 1, (500, d)), 5, axis=0)
     frayed = centers + rng.uniform(-0.02, 0.02, (2500, d))
-    x = np.concatenate([rng.uniform(0, 1, (1500, d)), frayed])
-    values = rng.uniform(0, 1, len(x))
-    leader = np.full(len(x), -1)
-    for i in np.argsort(values):
-        if leader[i] < 0:
-            leader[(leader < 0) & (np.abs(x - x[i]).max(axis=1) <= 0.01)] = i
-    best = np.unique(leader)
-    best = best[np.argsort(values[best])]
-    assert len(best) > 2000
-
-    def fun(x):  # a barrier is everywhere
-        return jnp.sum(x) * jnp.nan
-
-    box = _bounds.Bounds(jnp.full(d, -1.0), jnp.full(d, 2.0))
-    minima, basin = distinct_minima(fun, x, values, box, n_searches=len(x), tol=0.01 / 3)
-    np.testing.assert_array_equal([m.x for m in minima], x[best])
-    np.testing.assert_array_equal(best[basin], leader)
+    x = rng.permutation(np.concatenate([rng.uniform(0, 1, (1500, d)), frayed]))
+    expected = np.full(len(x), -1)
+    for i in range(len(x)):
+        if expected[i] < 0:
+            expected[(expected < 0) & (np.abs(x - x[i]).max(axis=1) <= 0.01)] = i
+    assert len(np.unique(expected)) > 2000
+    np.testing.assert_array_equal(leaders(x, 0.01), expected)
 
 
-def test_a_point_stays_with_the_best_that_took_it():
+def test_a_point_stays_with_the_first_that_took_it():
+    assert leaders(np.array([[0.0], [0.009], [0.015]]), 0.01).tolist() == [0, 0, 2]
+
+
+# Minima much closer than the radius
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def griewank(request):
+    """Minima of Griewank's function, and of all that stopped in a well: end, basin and well."""
+    problem = problems.griewank(request.param)
+    optimizer = jamsgrad.amsgrad(1.0, b2=0.99)
+    key = jax.random.key(0)
+    result = jamsgrad.multistart(
+        problem.fun, problem.bounds, optimizer, key=key, n_starts=5000, gtol=1e-3
+    )
+    assert result.n_success == 5000
+    x = np.asarray(result.x)
+    sines = np.rint(x / np.pi / np.sqrt(np.arange(1, request.param + 1)))  # all 0 at a minimum
+    in_well = np.sum(sines, axis=1) % 2 == 0  # two searches stopped on top of a hill
+    assert np.sum(in_well) > 4990
+    _, well = np.unique(sines[in_well], axis=0, return_inverse=True)
+    return result.minima, x[in_well], result.basin[in_well], well.ravel()
+
+
+def test_every_well_of_griewanks_function_is_a_minimum_of_its_own(griewank):
+    minima, x, basin, well = griewank
+    pairs = np.unique([basin, well], axis=1)
+    assert len(np.unique(basin)) == pairs.shape[1] == well.max() + 1
+    assert len(minima) - len(np.unique(basin)) <= 1  # a hill is none, or a saddle
+    if x.shape[1] == 1:
+        assert abs(len(minima) - 191) <= 1  # one for every 2 pi of a box of 1200
+    for i in np.unique(basin):
+        assert np.abs(x[basin == i] - minima[i].x).max() < math.pi
+
+
+def test_hits_of_the_best_well_are_the_searches_that_ended_there(griewank):
+    (best, *_), x, *_ = griewank
+    ended = np.linalg.norm(x - best.x, axis=1) < math.pi
+    assert best.count == np.sum(ended) > 0
+    if x.shape[1] == 1:
+        assert np.abs(best.x).max() < 1e-2
+        assert best.count > 20
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4])
+def test_two_wells_much_closer_than_the_radius_stay_two(gap):
     def fun(x):
-        return x - jnp.cos(2e3 * math.pi * x)
+        return ((x[0] / gap) ** 2 - 1) ** 2 + x[1] ** 2
 
-    minima = found(fun, np.array([0.015, 0.0, 0.009]), (0, 1))
-    assert [(float(m.x), m.count) for m in minima] == [(0.0, 2), (0.015, 1)]
+    x = around([[-gap, 0.0], [gap, 0.0]], [30, 20], noise=gap / 10)
+    minima = found(fun, x, ([-10, -10], [10, 10]))
+    assert sorted(m.count for m in minima) == [20, 30]
+
+
+def test_points_that_agree_to_rounding_are_one_whatever_lies_between():
+    x = 1 + np.finfo(float).eps * RNG.integers(0, 5, (40, 2))
+    (minimum,) = found(lambda x: jnp.sum(jnp.cos(1e18 * x)), x, ([-2, -2], [2, 2]))
+    assert minimum.count == 40
+    assert len(found(lambda x: jnp.sum(x) * jnp.nan, x, (-2, 2))) == 0
+    values = np.zeros(40)
+    minima, _ = distinct_minima(lambda x: jnp.sum(x) * jnp.nan, x, values, None, n_searches=40)
+    assert [m.count for m in minima] == [40]
+
+
+def test_rounding_of_terms_much_larger_than_the_value_is_no_barrier():
+    # At its outer minima the function is 0.3, the sum of terms up to 10.
+    problem = problems.three_hump_camel
+    with jax.enable_x64(False):
+        x = around([[1.7475523, -0.8737761]], [300], noise=2e-4).astype(np.float32)
+        (minimum,) = found(problem.fun, x, problem.bounds)
+    assert minimum.count == 300
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0])
+def test_rounding_is_no_barrier(constant):
+    # At the minimum the terms of the value cancel, and what is left is their rounding.
+    def fun(x):
+        return constant + jnp.sum(x**2) - constant * jnp.cos(x[0])
+
+    with jax.enable_x64(False):
+        x = around([[0.0, 0.0]], [2000], noise=1e-3).astype(np.float32)
+        (minimum,) = found(fun, x, (-10, 10))
+    assert minimum.count == 2000
 
 
 def test_himmelblau_has_four_minima():
@@ -218,7 +285,7 @@ def test_what_is_not_finite_never_enters():
 
 def test_points_that_all_but_agree_are_one_without_bounds():
     x = around([[1e4, 1e-3]], [40], noise=1e-5)
-    (minimum,) = found(lambda x: jnp.sum(jnp.cos(1e7 * x)), x)
+    (minimum,) = found(lambda x: jnp.sum((x - jnp.array([1e4, 1e-3])) ** 2), x)
     assert minimum.count == 40
 
 
@@ -314,11 +381,35 @@ def minimum(count, **fields):
 
 
 @pytest.mark.parametrize(
-    ("counts", "chance"), [([4], 0), ([1], 1), ([1, 1, 6], 0.25), ([5, 2, 1, 1, 1], 0.3)]
+    ("counts", "chance", "limit"),
+    [
+        # s + z^2/2 + z sqrt(s + 2d + z^2/4) over n, z = 1.959964, s found once, d twice
+        ([5], 0, 3.841459 / 5),
+        ([10_000], 0, 3.841459e-4),
+        ([1], 1, 1),
+        ([3, 2, 2], 0, 6.285937 / 7),
+        ([40, 30, 20, 8, 1, 1], 0.02, 7.292987 / 100),
+        ([50, 40, 3, 2, 2, 1, 1, 1], 0.03, 10.450595 / 100),
+    ],
 )
-def test_chance_of_new_is_good_turings(counts, chance):
-    assert chance_of_new([minimum(count) for count in counts]) == chance
-    assert math.isnan(chance_of_new([]))
+def test_chance_of_new_is_good_turings_and_its_limit_estys(counts, chance, limit):
+    found = chance_of_new([minimum(count) for count in counts])
+    np.testing.assert_allclose(found, (chance, limit), rtol=1e-6)
+    assert all(map(math.isnan, chance_of_new([])))
+
+
+@pytest.mark.parametrize("n", [5, 30, 200])
+@pytest.mark.parametrize("rare", [1, 3, 20, 200])
+@pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
+def test_the_limit_holds_in_95_of_100_searches(n, rare, share):
+    # Minima that share a part of the starts, and one that has the others.
+    shares = np.array([1 - share, *[share / rare] * rare])
+    rng = np.random.default_rng(1)
+    right = 0
+    for counts in rng.multinomial(n, shares, 1000):
+        _, limit = chance_of_new([minimum(int(count)) for count in counts if count])
+        right += np.sum(shares[counts == 0]) <= limit
+    assert right >= 950
 
 
 def test_table_is_read_by_a_person():
@@ -327,10 +418,11 @@ def test_table_is_read_by_a_person():
         "value      hits  hit rate (95 %)  kind             condition  x",
         "0.5        7     7 % (0.1 to 25)  minimum          12         [0, 1]",
         "-1.25e-09  1     1 % (0.1 to 25)  on the boundary  12         [0, 1, 2, 3, ...]",
-        "Chance that the next success is a new minimum: 12.5 %",
+        "Chance that the next success is a new minimum: about 12.5 %, at most 70.8 % (95 %)",
     ]
-    *shown, more, _ = table([minimum(1)] * 25, limit=3).splitlines()
+    *shown, more, last = table([minimum(1)] * 25, limit=3).splitlines()
     assert len(shown) == 4
     assert more == "... and 22 more"
+    assert last.endswith("about 100 %, at most 100 % (95 %)")
     assert "more" not in table([minimum(1)] * 3, limit=3)
     assert table([]) == "No minimum was found."

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from jamsgrad import _check
 from jamsgrad._basin_map import BasinMap
-from jamsgrad._minima import as_row, as_rows, end_rows
 from jamsgrad._multistart_result import MultiStartResult
+from jamsgrad._rows import as_row, as_rows, end_rows
 from jamsgrad.plots import _axes
 
 _MINIMA = tuple(_axes.COLORS[i] for i in (6, 0, 5, 3, 1, 2))  # no black: it cannot be darker
@@ -57,7 +57,7 @@ def waterfall(
       8, 2013.
     """
     order = _checked(result, MultiStartResult).order
-    values, basin = result._host.fun[order].astype(float), result.basin[order]
+    values, basin = result.rows.fun[order].astype(float), result.basin[order]
     finite = np.isfinite(values)
     base = minimum if minimum is not None else values[0] if finite[0] else 0.0
     linear = _linear_part(values[finite] - base, basin[finite])
@@ -119,12 +119,12 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     References:
       Inselberg, The plane with parallel coordinates, The Visual Computer 1, 1985.
     """
-    host = _checked(result, MultiStartResult)._host
+    found = _checked(result, MultiStartResult).rows
     best = result.order[: _check.integer("k", k, 1)]
-    best = best[np.isfinite(host.fun[best])]
+    best = best[np.isfinite(found.fun[best])]
     if not best.size:
         raise ValueError("no search has a finite value: there is nothing to draw")
-    points, basin, names = as_rows(host.x)[best], result.basin[best], _names(host.x)
+    points, basin, names = as_rows(found.x)[best], result.basin[best], _names(found.x)
     low, high = end_rows(result._setup.bounds, len(names))
     closed = np.isfinite(high - low)
     low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
@@ -186,7 +186,7 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
     (left, right), (bottom, top) = map(_edges, (basin_map.x0, basin_map.x1))
     where = {"extent": (left, right, bottom, top), "origin": "lower", "aspect": "auto"}
     axes.imshow(image, interpolation="nearest", **where)
-    _axes.frame(axes, (left, bottom), (right, top), _names(basin_map.result._host.x))
+    _axes.frame(axes, (left, bottom), (right, top), _names(basin_map.result.rows.x))
     few = len(minima) <= len(_MINIMA)
     stars = np.array([as_row(minimum.x) for minimum in minima]).reshape(-1, 2)
     _axes.mark(axes, stars, None, **_axes.STAR, markersize=19 if few else 9)
