@@ -23,6 +23,7 @@ from jamsgrad import (
     problems,
     sample_starts,
 )
+from jamsgrad import _multistart as host
 
 KEY = jax.random.key(3)
 BOX = problems.himmelblau.bounds
@@ -290,6 +291,59 @@ def test_a_progress_bar_without_tqdm_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'jamsgrad[progress]'")):
         search(progress=True)
+
+
+# The pace
+
+
+def drain(monkeypatch, slices, save_every=1e6, watchers=()):
+    """What the queue was asked and when it was saved, by a clock that only its slices move.
+
+    `slices` holds the seconds that a round takes in each slice; after the last the queue is dry.
+    """
+    seconds, rounds, saved = [0.0], [], []
+    monkeypatch.setattr(host.time, "perf_counter", lambda: seconds[0])
+
+    def advance(queue, n_rounds):
+        rounds.append(n_rounds)
+        seconds[0] += n_rounds * slices[queue]
+        return queue + 1
+
+    def look(queue):
+        return tuple(map(np.asarray, (queue < len(slices), 10 * queue, queue, -queue)))
+
+    host._drain(
+        advance,
+        look,
+        0,
+        40,
+        list(watchers),
+        threading.Event(),
+        lambda queue: saved.append((queue, seconds[0])),
+        save_every,
+    )
+    return rounds, saved
+
+
+def test_slices_grow_to_half_a_second_and_shrink_with_slow_rounds(monkeypatch):
+    seen = []
+    slices = [1 / 16] * 4 + [1 / 8, 1 / 8, 8.0, 1 / 16, 1 / 64]
+    rounds, saved = drain(monkeypatch, slices, watchers=[seen.append])
+    assert rounds == [1, 2, 4, 8, 8, 4, 4, 1, 2]
+    ends = np.cumsum(np.multiply(rounds, slices))
+    assert seen == [Progress(10 * k, 40, k, -k, ends[k - 1]) for k in range(1, 10)]
+    assert saved == [(9, ends[-1])]  # complete, and not before
+
+
+def test_it_is_saved_when_the_interval_is_over_and_when_somebody_stops_it(monkeypatch):
+    half_seconds = [1 / 2] * 8
+    assert drain(monkeypatch, half_seconds, 1.25) == ([1] * 8, [(3, 1.5), (6, 3.0), (8, 4.0)])
+
+    def stops(progress):
+        if progress.done == 20:
+            raise StopIteration
+
+    assert drain(monkeypatch, half_seconds, 1.25, [stops]) == ([1] * 2, [(2, 1.0)])
 
 
 # The result
