@@ -259,8 +259,9 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_objective_and_no_optimizer_is_refused(search, case):
     options, said = REFUSED[case]
-    with pytest.raises(TypeError, match=re.escape(said)):
+    with pytest.raises(TypeError, match=re.escape(said)) as error:
         search(**options)
+    assert ("has_aux" in str(error.value)) == (case == "pair")  # a hint for those it helps
 
 
 @BOTH
