@@ -307,6 +307,17 @@ def test_a_coordinate_outlives_a_gradient_whose_square_overflows(convention, spi
     np.testing.assert_array_equal(lost[5:], 0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+def test_gradients_are_kept_as_they_are_while_their_squares_are_representable(dtype):
+    # |g|^2 is max / 4 for each of the two parts of a complex number.
+    sizes = float(np.finfo(dtype).max) ** 0.5 * np.array([0.4999, 0.49, 0.3, 1e-9])
+    g = jnp.asarray(sizes * (1 - 1j if dtype == "complex64" else -1), dtype)
+    optimizer = scale_by_amsgrad(b1=0.0, b2=0.0)
+    _, state = optimizer.update(g, optimizer.init(g))
+    assert same_bits(state.m, g)
+    np.testing.assert_allclose(np.sqrt(state.v), np.abs(g), rtol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 def test_gradients_that_are_not_finite_stay_visible(bad):
     optimizer = scale_by_amsgrad()
@@ -412,9 +423,9 @@ def test_python_floats_are_parameters():
     assert updates == {"x": -1.0}
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
-def test_integer_and_boolean_parameters_are_refused_by_path(dtype):
-    params = {"net": [jnp.ones(2), {"steps": jnp.ones(2, dtype)}]}
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "<U1"])
+def test_parameters_that_do_not_float_are_refused_by_path(dtype):
+    params = {"net": [jnp.ones(2), {"steps": np.ones(2, dtype)}]}
     message = re.escape(f"['net'][1]['steps'] has dtype {dtype}")
     for refused in (scale_by_amsgrad(), jamsgrad.amsgrad(0.1), jamsgrad.amsgradw(0.1)):
         with pytest.raises(TypeError, match=message):
@@ -550,6 +561,12 @@ def test_an_unknown_convention_is_refused(name):
 def test_an_impossible_convention_is_refused(rule, message):
     with pytest.raises(ValueError, match=message):
         scale_by_amsgrad(convention=rule)
+
+
+@pytest.mark.parametrize("flag", [1, "never", None, np.True_], ids=repr)
+def test_debias_m_is_true_or_false(flag):
+    with pytest.raises(TypeError, match=re.escape(f"debias_m must be a bool, got {flag!r}")):
+        scale_by_amsgrad(convention=Convention(flag, "never"))
 
 
 # The state
