@@ -512,6 +512,14 @@ def test_b1_and_b2_follow_their_schedules():
     np.testing.assert_allclose(run(optimizer, jnp.zeros(3), grads)[0], expected, rtol=1e-12)
 
 
+def test_schedules_of_the_decay_rates_compute_in_float64():
+    optimizer = descent(b1=lambda n: 0.9 / jnp.sqrt(n + 1), b2=lambda n: 1 - 0.5 / jnp.sqrt(n + 1))
+    grads = gradients((20, 3))
+    b1, b2 = (lambda t: 0.9 / np.sqrt(t)), (lambda t: 1 - 0.5 / np.sqrt(t))
+    expected = amsgrad(np.zeros(3), grads, 0.1, b1, b2)
+    np.testing.assert_allclose(run(optimizer, jnp.zeros(3), grads)[0], expected, rtol=1e-12)
+
+
 def test_float32_weights_have_no_cancellation():
     optimizer = scale_by_amsgrad(b2=0.999999)
     _, state = optimizer.update(jnp.ones(1, "float32"), optimizer.init(jnp.ones(1, "float32")))

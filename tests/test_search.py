@@ -256,10 +256,13 @@ def test_a_start_that_is_not_finite_says_so_at_once(fun, start, max_steps):
     np.testing.assert_array_equal(result.fun, fun(jnp.array(start)))
 
 
-def test_the_best_point_is_the_lowest_and_not_the_last():
-    result = follow(square, 4.0, -1.0, 3.0, 1.0, 2.0)
+@pytest.mark.parametrize(
+    ("tolerances", "status"), [({}, Status.COMPLETED), ({"gtol": 0.0}, Status.MAX_STEPS)]
+)
+def test_the_best_point_is_the_lowest_and_not_the_last(tolerances, status):
+    result = follow(square, 4.0, -1.0, 3.0, 1.0, 2.0, **tolerances)
     assert (result.x, result.fun, result.grad_norm) == (-1.0, 1.0, 2.0)  # of equals the first
-    assert (result.status, result.n_steps, result.last_x) == (Status.COMPLETED, 4, 2.0)
+    assert (result.status, result.n_steps, result.last_x) == (status, 4, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +387,7 @@ def test_a_stopped_state_changes_no_more(options):
     ("points", "options", "status"),
     [
         ((4.0, 2.0, 0.5, 0.25, 0.125), {"gtol": 1.0}, Status.GTOL),
+        ((4.0, 2.0, 0.5, 8.0, 16.0), {"gtol": 1.0}, Status.GTOL),  # would go on
         ((4.0, 2.0, 1.0, 0.5, 0.25), {"gtol": 0.0, "max_steps": 2}, Status.MAX_STEPS),
         ((4.0, 2.0, NAN, 0.5, 0.0), {}, Status.NONFINITE),
     ],
