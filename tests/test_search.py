@@ -102,6 +102,17 @@ def test_gtol_looks_at_the_largest_component():
     assert (result.status, result.n_steps, result.grad_norm) == (Status.GTOL, 2, 0.5)
 
 
+@pytest.mark.parametrize(("a", "b"), [(1.0, 4.0), (4.0, 1.0)])
+def test_gtol_looks_at_every_leaf(a, b):
+    def fun(x):
+        return a * x["a"] ** 2 + b * jnp.sum(x["b"] ** 2)
+
+    x0 = {"a": 1.0, "b": jnp.array([0.5, 1.0])}
+    for gtol, status in ((8.0, Status.GTOL), (7.9, Status.MAX_STEPS)):
+        result = minimize(fun, x0, optax.sgd(0.1), max_steps=0, gtol=gtol)
+        assert (result.status, result.grad_norm) == (status, 8.0)
+
+
 @pytest.mark.parametrize(
     ("points", "bounds", "expected"),
     [
