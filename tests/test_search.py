@@ -457,3 +457,13 @@ def test_tolerances_may_be_any_number(name, tolerance):
     for dtype in ("float32", "float64"):
         result = minimize(square, jnp.array(1.0, dtype), optax.sgd(0.25), **{name: tolerance})
         assert result.success
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("gtol", Status.GTOL), ("ftol", Status.FTOL), ("xtol", Status.XTOL)]
+)
+def test_a_traced_tolerance_may_have_another_dtype(name, status):
+    def run(tolerance):
+        return minimize(square, jnp.float32(1), optax.sgd(0.25), **OFF | {name: tolerance})
+
+    assert jax.jit(run)(jnp.float64(0.1)).status == status
