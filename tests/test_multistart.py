@@ -143,6 +143,19 @@ def test_many_devices_give_the_bits_of_one(mesh, lanes):
     assert (seen[-1].done, seen[-1].best) == (N_STARTS, one.best.fun)
 
 
+def test_each_device_gets_its_share(monkeypatch):
+    shares, share_out = [], host.sharded.share_out
+    spy = lambda *given: shares.append(given[2:]) or share_out(*given)  # noqa: E731
+    monkeypatch.setattr(host.sharded, "share_out", spy)
+    search(mesh=MESHES["3 of them"])
+    assert shares == [(N_STARTS, N_STARTS // 3)]
+
+
+def test_nothing_is_shown_unless_asked_for(capfd):
+    search()
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("lanes", [1, 7, 4096])
 def test_another_number_of_lanes_gives_the_same_starts_and_results_to_rounding(found, lanes):
     assert_rows_close(rows(search(lanes=lanes)), rows(found))
