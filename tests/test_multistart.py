@@ -316,7 +316,8 @@ def drain(monkeypatch, slices, save_every=1e6, watchers=()):
 
     `slices` holds the seconds that a round takes in each slice; after the last the queue is dry.
     """
-    seconds, rounds, saved = [0.0], [], []
+    began = 64.0
+    seconds, rounds, saved = [began], [], []
     monkeypatch.setattr(host.time, "perf_counter", lambda: seconds[0])
 
     def advance(queue, n_rounds):
@@ -334,7 +335,7 @@ def drain(monkeypatch, slices, save_every=1e6, watchers=()):
         40,
         list(watchers),
         threading.Event(),
-        lambda queue: saved.append((queue, seconds[0])),
+        lambda queue: saved.append((queue, seconds[0] - began)),
         save_every,
     )
     return rounds, saved
