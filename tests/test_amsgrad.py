@@ -1,5 +1,6 @@
 """The algorithm: `scale_by_amsgrad` against the paper, against optax, and its own contract."""
 
+import inspect
 import re
 from functools import partial
 
@@ -548,6 +549,12 @@ def test_eps_defaults_to_the_conventions_own(convention):
     default = scale_by_amsgrad(convention=convention)
     explicit = scale_by_amsgrad(convention=convention, eps=1e-7 if convention == "keras" else 1e-8)
     assert same_bits(default.update(g, default.init(g)), explicit.update(g, explicit.init(g)))
+
+
+def test_the_decay_rates_default_to_those_of_optax():
+    ours, theirs = (inspect.signature(f).parameters for f in (scale_by_amsgrad, optax.amsgrad))
+    for name in ("b1", "b2", "eps_root"):
+        assert ours[name].default == theirs[name].default
 
 
 @pytest.mark.parametrize("name", ["torch", "Paper", None, 3, (True, "never")], ids=repr)
