@@ -232,7 +232,7 @@ def _average(decay: tuple, old: jax.Array, new: Any, dither: Any = 0.0) -> jax.A
     It goes from the end that is nearer: b near 1 is badly rounded in float32, 1 - b is not.
     """
     b, rest = (jnp.asarray(x, old.dtype) for x in decay)
-    new, near = jnp.asarray(new, old.dtype), b >= 0.5
+    near = b >= 0.5
     step = jnp.where(near, rest, -b) * (new - old)
     return jnp.where(near, old, new) + (step + dither)
 

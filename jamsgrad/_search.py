@@ -284,7 +284,7 @@ def _count(running: jax.Array, still: Stillness | None, tol: Any, new: Any) -> S
 
     def is_close(a: jax.Array, b: jax.Array) -> jax.Array:
         size = jnp.abs(b)
-        return jnp.all(jnp.abs(b - a) <= jnp.asarray(tol, size.dtype) * jnp.maximum(size, 1))
+        return jnp.abs(b - a) <= jnp.asarray(tol, size.dtype) * jnp.maximum(size, 1)
 
     close = _all(jax.tree.map(is_close, still.previous, new))
     return Stillness(new, jnp.where(close, still.times + running.astype(jnp.int32), 0))

@@ -1,5 +1,6 @@
 """The algorithm: `scale_by_amsgrad` against the paper, against optax, and its own contract."""
 
+import inspect
 import re
 from functools import partial
 
@@ -307,6 +308,17 @@ def test_a_coordinate_outlives_a_gradient_whose_square_overflows(convention, spi
     np.testing.assert_array_equal(lost[5:], 0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+def test_gradients_are_kept_as_they_are_while_their_squares_are_representable(dtype):
+    # |g|^2 is max / 4 for each of the two parts of a complex number.
+    sizes = float(np.finfo(dtype).max) ** 0.5 * np.array([0.4999, 0.49, 0.3, 1e-9])
+    g = jnp.asarray(sizes * (1 - 1j if dtype == "complex64" else -1), dtype)
+    optimizer = scale_by_amsgrad(b1=0.0, b2=0.0)
+    _, state = optimizer.update(g, optimizer.init(g))
+    assert same_bits(state.m, g)
+    np.testing.assert_allclose(np.sqrt(state.v), np.abs(g), rtol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 def test_gradients_that_are_not_finite_stay_visible(bad):
     optimizer = scale_by_amsgrad()
@@ -412,9 +424,9 @@ def test_python_floats_are_parameters():
     assert updates == {"x": -1.0}
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
-def test_integer_and_boolean_parameters_are_refused_by_path(dtype):
-    params = {"net": [jnp.ones(2), {"steps": jnp.ones(2, dtype)}]}
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "<U1"])
+def test_parameters_that_do_not_float_are_refused_by_path(dtype):
+    params = {"net": [jnp.ones(2), {"steps": np.ones(2, dtype)}]}
     message = re.escape(f"['net'][1]['steps'] has dtype {dtype}")
     for refused in (scale_by_amsgrad(), jamsgrad.amsgrad(0.1), jamsgrad.amsgradw(0.1)):
         with pytest.raises(TypeError, match=message):
@@ -436,7 +448,8 @@ def test_a_bare_integer_parameter_is_named_too():
     + [("b1", jnp.asarray(1.0))],
 )
 def test_a_hyperparameter_out_of_range_is_refused(name, value):
-    message = rf"^{name} must be a finite number in \[0, .*, got {re.escape(repr(value))}$"
+    allowed = "in [0, 1)" if name in ("b1", "b2") else ">= 0"
+    message = f"^{re.escape(f'{name} must be a finite number {allowed}, got {value!r}')}$"
     for build in (
         scale_by_amsgrad,
         partial(jamsgrad.amsgrad, 0.1),
@@ -501,6 +514,14 @@ def test_b1_and_b2_follow_their_schedules():
     np.testing.assert_allclose(run(optimizer, jnp.zeros(3), grads)[0], expected, rtol=1e-12)
 
 
+def test_schedules_of_the_decay_rates_compute_in_float64():
+    optimizer = descent(b1=lambda n: 0.9 / jnp.sqrt(n + 1), b2=lambda n: 1 - 0.5 / jnp.sqrt(n + 1))
+    grads = gradients((20, 3))
+    b1, b2 = (lambda t: 0.9 / np.sqrt(t)), (lambda t: 1 - 0.5 / np.sqrt(t))
+    expected = amsgrad(np.zeros(3), grads, 0.1, b1, b2)
+    np.testing.assert_allclose(run(optimizer, jnp.zeros(3), grads)[0], expected, rtol=1e-12)
+
+
 def test_float32_weights_have_no_cancellation():
     optimizer = scale_by_amsgrad(b2=0.999999)
     _, state = optimizer.update(jnp.ones(1, "float32"), optimizer.init(jnp.ones(1, "float32")))
@@ -531,6 +552,12 @@ def test_eps_defaults_to_the_conventions_own(convention):
     assert same_bits(default.update(g, default.init(g)), explicit.update(g, explicit.init(g)))
 
 
+def test_the_decay_rates_default_to_those_of_optax():
+    ours, theirs = (inspect.signature(f).parameters for f in (scale_by_amsgrad, optax.amsgrad))
+    for name in ("b1", "b2", "eps_root"):
+        assert ours[name].default == theirs[name].default
+
+
 @pytest.mark.parametrize("name", ["torch", "Paper", None, 3, (True, "never")], ids=repr)
 def test_an_unknown_convention_is_refused(name):
     expected = rf"^convention must be one of 'paper', .*, got {re.escape(repr(name))}$"
@@ -550,6 +577,12 @@ def test_an_unknown_convention_is_refused(name):
 def test_an_impossible_convention_is_refused(rule, message):
     with pytest.raises(ValueError, match=message):
         scale_by_amsgrad(convention=rule)
+
+
+@pytest.mark.parametrize("flag", [1, "never", None, np.True_], ids=repr)
+def test_debias_m_is_true_or_false(flag):
+    with pytest.raises(TypeError, match=re.escape(f"debias_m must be a bool, got {flag!r}")):
+        scale_by_amsgrad(convention=Convention(flag, "never"))
 
 
 # The state

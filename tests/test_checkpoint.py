@@ -272,7 +272,7 @@ def test_without_orbax_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_the_interval_is_checked():
-    with pytest.raises(ValueError, match="checkpoint_every must be a finite number in"):
+    with pytest.raises(ValueError, match="checkpoint_every must be a finite number >= 0, got -1"):
         search(checkpoint_every=-1)
 
 

@@ -14,7 +14,8 @@ from jamsgrad import plots
 ROOT = Path(__file__).parents[1]
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    for pattern in ("README.md", "CONTRIBUTING.md", "tests/README.md", "docs/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
 }
 BLOCKS = [
     pytest.param(source, dedent(code), id=f"{page}-{i}")

@@ -183,6 +183,7 @@ REFUSED = {
         {"fun": lambda x: lax.complex(bowl(x), 1.0)},
         "real floating scalar, got complex128",
     ),
+    "complex number": ({"fun": lambda x: 1j}, "real floating scalar, got complex128 of shape ()"),
     "nothing": ({"fun": lambda x: None}, "real floating scalar, got None"),
     "text": ({"fun": lambda x: "low"}, "real floating scalar, got 'low'"),
     "list": ({"fun": lambda x: [bowl(x)]}, "real floating scalar, got ["),
@@ -231,6 +232,10 @@ REFUSED = {
         {"optimizer": GradientTransformation(SGD.init, lambda u, s, p: u)},
         "optimizer.update must return (updates, state), got ",
     ),
+    "three results": (
+        {"optimizer": GradientTransformation(SGD.init, lambda u, s, p: (u, s, p))},
+        "optimizer.update must return (updates, state), got (",
+    ),
     "updates' shape": (
         {"optimizer": changes(lambda u: u[:1])},
         "must be float64[2], got float64[1]",
@@ -259,8 +264,17 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_objective_and_no_optimizer_is_refused(search, case):
     options, said = REFUSED[case]
-    with pytest.raises(TypeError, match=re.escape(said)):
+    with pytest.raises(TypeError, match=re.escape(said)) as error:
         search(**options)
+    assert ("has_aux" in str(error.value)) == (case == "pair")  # a hint for those it helps
+
+
+@BOTH
+@pytest.mark.parametrize("value", [3.0, np.float32(3), np.array(3.0)], ids=repr)
+def test_a_value_may_be_any_kind_of_number(search, value):
+    result = search(fun=lambda x: value)
+    assert np.all(result.status == Status.GTOL)
+    np.testing.assert_array_equal(result.fun, 3.0)
 
 
 @BOTH
@@ -355,7 +369,7 @@ def test_a_loop_that_is_no_word_is_refused(loop):
         ({"checkpoint": 3}, TypeError, "checkpoint must be the path of a folder, got 3"),
         ({"checkpoint": ""}, TypeError, "checkpoint must be the path of a folder, got ''"),
         ({"checkpoint": b"a"}, TypeError, "checkpoint must be the path of a folder, got b'a'"),
-        ({"checkpoint_every": -1}, ValueError, "checkpoint_every must be a finite number in [0"),
+        ({"checkpoint_every": -1}, ValueError, "checkpoint_every must be a finite number >= 0"),
     ],
     ids=lambda value: "" if not isinstance(value, dict) else next(iter(value)),
 )

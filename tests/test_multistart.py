@@ -1,9 +1,11 @@
 """`multistart`: `minimize` from every start, the same bits on any devices, stopped at any time."""
 
+import inspect
 import re
 import signal
 import sys
 import threading
+import time
 from functools import partial
 
 import jax
@@ -23,6 +25,7 @@ from jamsgrad import (
     problems,
     sample_starts,
 )
+from jamsgrad import _multistart as host
 
 KEY = jax.random.key(3)
 BOX = problems.himmelblau.bounds
@@ -147,6 +150,19 @@ def test_many_devices_give_the_bits_of_one_where_rounding_decides():
         return multistart(problem.fun, problem.bounds, amsgrad(0.1, b2=0.99), **given)
 
     assert same_bits(rows(rugged(MESHES["8"])), rows(rugged(None)))
+
+
+def test_each_device_gets_its_share(monkeypatch):
+    shares, share_out = [], host.sharded.share_out
+    spy = lambda *given: shares.append(given[2:]) or share_out(*given)  # noqa: E731
+    monkeypatch.setattr(host.sharded, "share_out", spy)
+    search(mesh=MESHES["3 of them"])
+    assert shares == [(N_STARTS, N_STARTS // 3)]
+
+
+def test_nothing_is_shown_unless_asked_for(capfd):
+    search()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("lanes", [1, 7, 4096])
@@ -301,6 +317,76 @@ def test_a_progress_bar_without_tqdm_names_the_extra(monkeypatch):
         search(progress=True)
 
 
+# The pace
+
+
+def drain(monkeypatch, slices, save_every=1e6, watchers=()):
+    """What the queue was asked and when it was saved, by a clock that only its slices move.
+
+    `slices` holds the seconds that a round takes in each slice; after the last the queue is dry.
+    """
+    began = 64.0
+    seconds, rounds, saved = [began], [], []
+    monkeypatch.setattr(host.time, "perf_counter", lambda: seconds[0])
+
+    def advance(queue, n_rounds):
+        rounds.append(n_rounds)
+        seconds[0] += n_rounds * slices[queue]
+        return queue + 1
+
+    def look(queue):
+        return tuple(map(np.asarray, (queue < len(slices), 10 * queue, queue, -queue)))
+
+    host._drain(
+        advance,
+        look,
+        0,
+        40,
+        list(watchers),
+        threading.Event(),
+        lambda queue: saved.append((queue, seconds[0] - began)),
+        save_every,
+    )
+    return rounds, saved
+
+
+def test_slices_grow_to_half_a_second_and_shrink_with_slow_rounds(monkeypatch):
+    seen = []
+    slices = [1 / 16] * 4 + [1 / 8, 1 / 8, 8.0, 1 / 16, 1 / 64]
+    rounds, saved = drain(monkeypatch, slices, watchers=[seen.append])
+    assert rounds == [1, 2, 4, 8, 8, 4, 4, 1, 2]
+    ends = np.cumsum(np.multiply(rounds, slices))
+    assert seen == [Progress(10 * k, 40, k, -k, ends[k - 1]) for k in range(1, 10)]
+    assert saved == [(9, ends[-1])]  # complete, and not before
+
+
+def test_it_is_saved_when_the_interval_is_over_and_when_somebody_stops_it(monkeypatch):
+    half_seconds = [1 / 2] * 8
+    assert drain(monkeypatch, half_seconds, 1.25) == ([1] * 8, [(3, 1.5), (6, 3.0), (8, 4.0)])
+
+    def stops(progress):
+        if progress.done == 20:
+            raise StopIteration
+
+    assert drain(monkeypatch, half_seconds, 1.25, [stops]) == ([1] * 2, [(2, 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("wishes", "agreed"),
+    [
+        ([[4, False, True], [9, False, False]], (4, False, True)),
+        ([[4, False, False], [9, False, True]], (4, False, False)),
+        ([[4, True, False], [9, False, False]], (4, True, False)),
+        ([[4, False, False], [9, True, False]], (4, True, False)),
+    ],
+)
+def test_the_first_process_sets_the_pace_and_any_may_stop_all(monkeypatch, wishes, agreed):
+    monkeypatch.setattr(
+        host.multihost_utils, "process_allgather", lambda wish: np.array([wish, wishes[1]])
+    )
+    assert host._agree(*wishes[0]) == agreed
+
+
 # The result
 
 
@@ -373,11 +459,11 @@ def test_the_number_of_the_best_is_checked(found, k):
 bowl = partial(multistart, problems.bowl.fun, ([-1.0, -2.0], [1.0, 2.0]), optimizer=SGD, key=KEY)
 
 
-def test_what_was_compiled_before_takes_no_seconds_to_compile():
-    new = partial(bowl, optimizer=optax.sgd(0.2), n_starts=9)
-    first, second = new(), new()
-    assert first.compile_seconds > 5 * second.compile_seconds > 0
-    assert first.seconds > 0
+def test_the_seconds_add_up():
+    began = time.perf_counter()
+    result = bowl(n_starts=9)
+    taken = time.perf_counter() - began
+    assert 0 < result.seconds < result.seconds + result.compile_seconds < taken
 
 
 def test_without_tolerance_all_run_all_steps_and_no_lane_waits():
@@ -500,6 +586,12 @@ def test_nonsense_is_refused_by_name_and_value(options, error, said):
     given = {"fun": problems.bowl.fun, "bounds": BOX, "optimizer": SGD, "key": KEY, "n_starts": 4}
     with pytest.raises(error, match=re.escape(said)):
         multistart(**given | options)
+
+
+def test_limits_are_by_default_those_of_minimize():
+    ours, theirs = (inspect.signature(f).parameters for f in (multistart, minimize))
+    for name in ("max_steps", "gtol", "ftol", "xtol", "patience", "args"):
+        assert ours[name].default == theirs[name].default
 
 
 def test_under_jit_it_says_what_to_use_instead():

@@ -102,6 +102,17 @@ def test_gtol_looks_at_the_largest_component():
     assert (result.status, result.n_steps, result.grad_norm) == (Status.GTOL, 2, 0.5)
 
 
+@pytest.mark.parametrize(("a", "b"), [(1.0, 4.0), (4.0, 1.0)])
+def test_gtol_looks_at_every_leaf(a, b):
+    def fun(x):
+        return a * x["a"] ** 2 + b * jnp.sum(x["b"] ** 2)
+
+    x0 = {"a": 1.0, "b": jnp.array([0.5, 1.0])}
+    for gtol, status in ((8.0, Status.GTOL), (7.9, Status.MAX_STEPS)):
+        result = minimize(fun, x0, optax.sgd(0.1), max_steps=0, gtol=gtol)
+        assert (result.status, result.grad_norm) == (status, 8.0)
+
+
 @pytest.mark.parametrize(
     ("points", "bounds", "expected"),
     [
@@ -256,10 +267,13 @@ def test_a_start_that_is_not_finite_says_so_at_once(fun, start, max_steps):
     np.testing.assert_array_equal(result.fun, fun(jnp.array(start)))
 
 
-def test_the_best_point_is_the_lowest_and_not_the_last():
-    result = follow(square, 4.0, -1.0, 3.0, 1.0, 2.0)
+@pytest.mark.parametrize(
+    ("tolerances", "status"), [({}, Status.COMPLETED), ({"gtol": 0.0}, Status.MAX_STEPS)]
+)
+def test_the_best_point_is_the_lowest_and_not_the_last(tolerances, status):
+    result = follow(square, 4.0, -1.0, 3.0, 1.0, 2.0, **tolerances)
     assert (result.x, result.fun, result.grad_norm) == (-1.0, 1.0, 2.0)  # of equals the first
-    assert (result.status, result.n_steps, result.last_x) == (Status.COMPLETED, 4, 2.0)
+    assert (result.status, result.n_steps, result.last_x) == (status, 4, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +398,7 @@ def test_a_stopped_state_changes_no_more(options):
     ("points", "options", "status"),
     [
         ((4.0, 2.0, 0.5, 0.25, 0.125), {"gtol": 1.0}, Status.GTOL),
+        ((4.0, 2.0, 0.5, 8.0, 16.0), {"gtol": 1.0}, Status.GTOL),  # would go on
         ((4.0, 2.0, 1.0, 0.5, 0.25), {"gtol": 0.0, "max_steps": 2}, Status.MAX_STEPS),
         ((4.0, 2.0, NAN, 0.5, 0.0), {}, Status.NONFINITE),
     ],
@@ -442,3 +457,13 @@ def test_tolerances_may_be_any_number(name, tolerance):
     for dtype in ("float32", "float64"):
         result = minimize(square, jnp.array(1.0, dtype), optax.sgd(0.25), **{name: tolerance})
         assert result.success
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("gtol", Status.GTOL), ("ftol", Status.FTOL), ("xtol", Status.XTOL)]
+)
+def test_a_traced_tolerance_may_have_another_dtype(name, status):
+    def run(tolerance):
+        return minimize(square, jnp.float32(1), optax.sgd(0.25), **OFF | {name: tolerance})
+
+    assert jax.jit(run)(jnp.float64(0.1)).status == status
