@@ -1,12 +1,12 @@
 """Every benchmark in one go: one Markdown report, and the README's tables made from it.
 
-    python benchmarks/run.py [--quick] [--out report.md]
+    python benchmarks/run.py [--quick] [--out report.md] [NAME ...]
     python benchmarks/run.py --readme [--out report.md]
 
-The first runs each benchmark in a process of its own and writes what it prints into the report. The
-second runs nothing: it copies the report's sections to where the README has their markers. Both
-have a section between `<!-- benchmark: NAME -->` and `<!-- /benchmark -->`. `docs/benchmarks.md` is
-such a report.
+The first runs each benchmark in a process of its own and writes what it prints into the report;
+with names only those, and the report keeps its other chapters. The second runs nothing: it copies
+the report's sections to where the README has their markers. Both have a section between
+`<!-- benchmark: NAME -->` and `<!-- /benchmark -->`. `docs/benchmarks.md` is such a report.
 """
 
 import argparse
@@ -71,18 +71,27 @@ def about(name: str) -> str:
 
 
 def run(name: str, args: list[str]) -> str:
-    """Run a benchmark; its part of the report."""
+    """Run a benchmark; its chapter of the report."""
     began = time.perf_counter()
     command = [sys.executable, HERE / f"{name}.py", *args]
     printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    line = " ".join(["python", f"benchmarks/{name}.py", *args])
-    seconds = time.perf_counter() - began
-    return f"## {name}\n\n{about(name)}\n\n`{line}`, {seconds:.0f} s\n\n{section(name, printed)}\n"
+    ran = " ".join(["python", f"benchmarks/{name}.py", *args])
+    version, today = importlib.metadata.version("jamsgrad"), datetime.date.today()
+    how = f"`{ran}`, jamsgrad {version}, {today}, {time.perf_counter() - began:.0f} s"
+    return f"## {name}\n\n{about(name)}\n\n{how}\n\n{section(name, printed)}\n"
+
+
+def chapters(report: str) -> dict[str, str]:
+    """The chapters of a report by their benchmarks."""
+    found = re.split(r"^## (\w+)\n", report, flags=re.MULTILINE)
+    names, bodies = found[1::2], found[2::2]
+    return {n: f"## {n}\n\n{body.strip()}\n" for n, body in zip(names, bodies, strict=True)}
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the report, or the README's tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="two minutes, to see that all runs")
     parser.add_argument("--out", type=Path, default=Path("report.md"), help="the report")
     parser.add_argument("--readme", action="store_true", help="write the README from the report")
@@ -90,14 +99,17 @@ def main(argv: list[str] | None = None) -> None:
     if args.readme:
         README.write_text(replaced(README.read_text(), args.out.read_text()))
         return
+    if unknown := {*args.names} - {*BENCHMARKS}:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}, only {', '.join(BENCHMARKS)}")
 
     began = time.perf_counter()
-    version, today = importlib.metadata.version("jamsgrad"), datetime.date.today()
-    parts = [f"# Benchmarks\n\nOf jamsgrad {version}, {today}.\n"]
-    for name, (full, quick) in BENCHMARKS.items():
-        parts.append(run(name, quick if args.quick else full))
-        args.out.write_text("\n".join(parts))  # so that a failure leaves what was measured
-    print(f"{args.out}: {len(BENCHMARKS)} benchmarks in {time.perf_counter() - began:.0f} s")
+    found = chapters(args.out.read_text()) if args.names else {}
+    for name in args.names or BENCHMARKS:
+        full, quick = BENCHMARKS[name]
+        found[name] = run(name, quick if args.quick else full)
+        ordered = [found[n] for n in BENCHMARKS if n in found]
+        args.out.write_text("\n".join(["# Benchmarks\n", *ordered]))  # a failure leaves the rest
+    print(f"{args.out}: {time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

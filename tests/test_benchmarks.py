@@ -83,3 +83,22 @@ def test_the_readme_is_written_from_the_report(run, monkeypatch, tmp_path):
     monkeypatch.setattr(run, "README", tmp_path / "README.md")
     run.main(["--readme", "--out", str(tmp_path / "report.md")])
     assert (tmp_path / "README.md").read_text() == README.replace("old", "new")
+
+
+def test_a_benchmark_run_again_replaces_its_chapter_and_no_other(run, monkeypatch, tmp_path):
+    report, runs = tmp_path / "report.md", []
+
+    def chapter(name, args):
+        runs.append(name)
+        return f"## {name}\n\nrun {len(runs)}\n\n{run.section(name, '| 1 |')}\n"
+
+    monkeypatch.setattr(run, "run", chapter)
+    run.main(["--out", str(report)])
+    assert runs == [*run.BENCHMARKS]
+    before = report.read_text()
+    run.main(["--out", str(report), "memory"])
+    assert runs == [*run.BENCHMARKS, "memory"]
+    second, last = runs.index("memory") + 1, len(runs)
+    assert report.read_text() == before.replace(f"run {second}\n", f"run {last}\n")
+    with pytest.raises(SystemExit):
+        run.main(["--out", str(report), "speed"])
