@@ -64,7 +64,7 @@ def basin_map(
     *,
     resolution: int = 256,
     args: tuple = (),
-    lanes: int = 1024,
+    lanes: int | None = None,
     mesh: Mesh | None = None,
     max_steps: int = 1000,
     gtol: float | None = 1e-5,

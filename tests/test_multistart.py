@@ -152,6 +152,21 @@ def test_many_devices_give_the_bits_of_one_where_rounding_decides():
     assert same_bits(rows(rugged(MESHES["8"])), rows(rugged(None)))
 
 
+@pytest.mark.parametrize(
+    ("n", "lanes"), [(1, 1024), (3, 1024), (4, 1008), (10, 400), (31, 128), (32, 1024)]
+)
+def test_lanes_default_to_what_is_fast_for_so_many_variables(monkeypatch, n, lanes):
+    def settings(**options):
+        monkeypatch.setattr(host.sharded, "init", lambda setting, *_: seen.append(setting) or 1 / 0)
+        seen = []
+        with pytest.raises(ZeroDivisionError):
+            multistart(jnp.sum, (jnp.zeros(n), 1.0), SGD, key=KEY, n_starts=2000, **options)
+        return seen[0]
+
+    assert settings().n_lanes == lanes
+    assert settings(lanes=2000).n_lanes == 2000
+
+
 def test_each_device_gets_its_share(monkeypatch):
     shares, share_out = [], host.sharded.share_out
     spy = lambda *given: shares.append(given[2:]) or share_out(*given)  # noqa: E731
