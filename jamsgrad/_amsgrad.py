@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -113,7 +114,7 @@ def scale_by_amsgrad(
     eps, 0 included, and so is its derivative. In float32 that holds for gradients whose square
     underflows, below about 1e-19 / sqrt(1 - b2).
 
-    A finite gradient whose square overflows, above 1e19 in float32, is clipped to where it does
+    A finite gradient whose square overflows, above 1.8e19 in float32, is clipped to where it does
     not: v = inf would never leave the maximum, and the coordinate would never move again. One such
     gradient gives the updates of float64; of several, the sizes are lost. That a maximum remembers
     a spike is the algorithm's own: where spikes are errors, put `optax.clip_by_global_norm` before
@@ -208,7 +209,7 @@ def scale_by_amsgrad(
             def maximum(old, new):
                 return _precision.store_max(jnp.maximum(wide(old), new), old.dtype)
 
-            g = _with_finite_square(wide(grad))
+            g = wide(_with_finite_square(grad, v, vhat))
             m = average(b1_t, m, g, dither=2 * i)
             v = average(b2_t, v, _abs_sq(g), dither=2 * i + 1)
             vhat = maximum(vhat, wide(v) / wide(c2_before))
@@ -243,9 +244,12 @@ def _decay(b: Any, count: jax.Array) -> tuple:
     return b_t, 1.0 - b_t
 
 
-def _with_finite_square(g: jax.Array) -> jax.Array:
-    """g, clipped to where v stays finite: a maximum would remember inf for ever."""
-    limit = 0.5 * float(jnp.finfo(g.dtype).max) ** 0.5
+def _with_finite_square(g: jax.Array, *stored: jax.Array) -> jax.Array:
+    """g, clipped to where v stays finite as it is stored: a maximum would remember inf for ever."""
+    largest = min(float(jnp.finfo(x.dtype).max) for x in stored)
+    limit = ((0.49 if jnp.iscomplexobj(g) else 0.98) * largest) ** 0.5
+    if limit > float(jnp.finfo(g.dtype).max):
+        return g
 
     def part(x: jax.Array) -> jax.Array:
         return jnp.clip(x, -limit, limit) + 0 * x  # of inf that is NaN, which still shows
@@ -293,6 +297,6 @@ def _floating(params: Any) -> Any:
                 f"parameter {jax.tree_util.keystr(path) or '(the whole tree)'} has dtype {p.dtype}:"
                 " AMSGrad needs floating or complex parameters; leave others out by optax.masked"
             )
-        return p
+        return jnp.asarray(p) if isinstance(p, np.ndarray) else p
 
     return jax.tree_util.tree_map_with_path(leaf, params)
