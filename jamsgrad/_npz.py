@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 _FORMAT = "jamsgrad 1"
@@ -15,13 +16,15 @@ def save(path: str | Path, tree: Any) -> None:
     """Write a tree of dicts, lists, tuples, None, strings, numbers and arrays, whole or not at all.
 
     Raises:
-      TypeError: if there is anything else in the tree, such as a class of your own.
+      TypeError: if there is anything else in the tree, such as a class of your own or a random key.
     """
     arrays: dict[str, np.ndarray] = {}
 
     def encode(node: Any) -> Any:
         if node is None or isinstance(node, bool | int | float | str):
             return node
+        if type(node) is complex:  # not as an array, which JAX would not take for weakly typed
+            return {"complex": [node.real, node.imag]}
         if type(node) in (list, tuple):
             return {type(node).__name__: [encode(child) for child in node]}
         if type(node) is dict:
@@ -29,6 +32,11 @@ def save(path: str | Path, tree: Any) -> None:
         if not isinstance(node, np.ndarray | np.generic | jax.Array):
             raise TypeError(
                 f"only dicts, lists and tuples of arrays can be saved, got a {type(node).__name__}"
+            )
+        if jnp.issubdtype(node.dtype, jax.dtypes.prng_key):
+            raise TypeError(
+                "random keys cannot be saved, only their bits: pass jax.random.key_data(key), and "
+                "make the key of them by jax.random.wrap_key_data"
             )
         array = np.asarray(node)
         name = f"array_{len(arrays)}"
@@ -74,4 +82,6 @@ def _decode(node: Any, arrays: Any) -> Any:
     ((kind, children),) = node.items()
     if kind == "dict":
         return {_decode(key, arrays): _decode(child, arrays) for key, child in children}
+    if kind == "complex":
+        return complex(*children)
     return {"list": list, "tuple": tuple}[kind](_decode(child, arrays) for child in children)

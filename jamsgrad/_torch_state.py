@@ -4,6 +4,7 @@ A parameter is known by its name on both sides: torch numbers its parameters in 
 and JAX sorts the keys of a dict.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -84,20 +85,37 @@ def moments(
 def leaves(tree: Any) -> dict[str, Any]:
     """The leaves of a tree by the names of their paths."""
 
+    def empty(node: Any) -> bool:
+        return jax.tree.structure(node).num_leaves == 0
+
+    # What is None or masked has no leaf, but is a child like the others.
+    nodes = jax.tree_util.tree_leaves_with_path(tree, is_leaf=empty)
+    inner = {path[:i] for path, _ in nodes for i in range(1, len(path) + 1)}
+    n_children = Counter(path[:-1] for path in inner)
+
     def name(path: Any) -> str:
-        if path and getattr(path[-1], "name", None) == "value":  # of a variable of Flax NNX
+        # A variable of Flax NNX has `value` alone; beside others it is a parameter's own name.
+        if path and getattr(path[-1], "name", None) == "value" and n_children[path[:-1]] == 1:
             path = path[:-1]
         return jax.tree_util.keystr(path, simple=True, separator=".")
 
-    return {name(path): x for path, x in jax.tree_util.tree_leaves_with_path(tree)}
+    named = [(name(path), x) for path, x in nodes if not empty(x)]
+    counts = Counter(key for key, _ in named)
+    if twice := {key for key, count in counts.items() if count > 1}:
+        raise ValueError(
+            f"more than one leaf has the name {_few(twice)}, which is its path joined by dots"
+        )
+    return dict(named)
 
 
-def same_names(torch: Iterable[str], ours: Iterable[str], function: str) -> None:
-    """Raise unless torch and we have state of the same parameters."""
+def same_names(
+    torch: Iterable[str], ours: Iterable[str], function: str, optional: Iterable[str] = ()
+) -> None:
+    """Raise unless torch and we have state of the same parameters, but for the optional ones."""
     torch, ours = {*torch}, {*ours}
     wrong = []
-    if torch - ours:
-        wrong.append(f"torch has {_few(torch - ours)}, not found here")
+    if missing := torch - ours - {*optional}:
+        wrong.append(f"torch has {_few(missing)}, not found here")
     if ours - torch:
         wrong.append(f"here is {_few(ours - torch)}, which torch does not have or never updated")
     if wrong:

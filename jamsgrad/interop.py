@@ -54,8 +54,8 @@ def from_torch(
 
     Raises:
       ValueError: if the state does not fit; the message names the parameter and what is wrong.
-      TypeError: if a parameter is complex: torch keeps a v of its real and one of its imaginary
-        part.
+      TypeError: if `like` is neither the parameters nor the state of an AMSGrad optimizer; if a
+        parameter is complex: torch keeps a v of its real and one of its imaginary part.
 
     Example:
       A layer that keeps its weight transposed, as Flax does:
@@ -88,7 +88,7 @@ def from_torch(
     """
     count, moments = _torch_state.moments(state_dict, names, to_params)
     b1, b2 = _torch_state.betas(state_dict)
-    state = like if _all(ScaleByAmsgradState, like) else scale_by_amsgrad().init(like)
+    state = like if _all(ScaleByAmsgradState, like) else _new(like)
     leaves = [_torch_state.leaves(old.v) for old in _all(ScaleByAmsgradState, state)]
     shapes = {name: x.shape for named in leaves for name, x in named.items()}
     for field, arrays in moments.items():
@@ -123,7 +123,8 @@ def to_torch(
     Args:
       state: a `ScaleByAmsgradState`, or the state of an optimizer with one or more in it.
       state_dict: `state_dict()` of the torch optimizer that goes on, new or used. Its parameter
-        groups, and so its hyperparameters, are kept.
+        groups, and so its hyperparameters, are kept. What a used one never updated, such as a
+        frozen parameter, may be missing in `state`.
       tensor: what makes a tensor of a NumPy array: `torch.tensor`. Torch loads nothing else.
       names: torch's names of the parameters, as in `from_torch`.
       from_params: from a tree like the parameters to a mapping of arrays with these names: the
@@ -161,19 +162,25 @@ def to_torch(
     count = _count(states)
     _same_weight("b1", b1, count, states[0].m_weight)
     _same_weight("b2", b2, count, states[0].v_weight)
-    entries = {name: {"step": tensor(np.array(count, np.float32))} for name in ids}
+    old_entries = state_dict["state"]
+    never_updated = [name for name, i in ids.items() if old_entries and i not in old_entries]
+    moments = {name: {} for name in ids}
     for field, key in _torch_state.MOMENTS.items():
         arrays = {}
         for old in states:
             tree = jax.tree.map(_torch_state.to_numpy, getattr(old, field))
             arrays |= _torch_state.leaves(tree if from_params is None else from_params(tree))
-        _torch_state.same_names(ids, arrays, "from_params")
+        _torch_state.same_names(ids, arrays, "from_params", optional=never_updated)
         for name, x in arrays.items():
-            old = state_dict["state"].get(ids[name], {}).get(key, x)
+            old = old_entries.get(ids[name], {}).get(key, x)
             _torch_state.fits(field, name, x, tuple(np.shape(old)), "from_params")
-            entries[name][key] = tensor(np.array(x))
+            moments[name][key] = tensor(np.array(x))
     return {
-        "state": {i: entries[name] for name, i in ids.items()},
+        "state": {
+            ids[name]: {"step": tensor(np.array(count, np.float32)), **own}
+            for name, own in moments.items()
+            if own
+        },
         "param_groups": [dict(group) for group in state_dict["param_groups"]],
     }
 
@@ -267,6 +274,17 @@ def to_optax(state: Any) -> Any:
         return optax.ScaleByAmsgradState(count=old.count, mu=m, nu=v, nu_max=vhat)
 
     return _exchange(ScaleByAmsgradState, fill, state)
+
+
+def _new(params: Any) -> Any:
+    """The state of an optimizer that has taken no step."""
+    try:
+        return scale_by_amsgrad().init(params)
+    except TypeError as error:
+        raise TypeError(
+            "like must be the parameters or the state of an AMSGrad optimizer, "
+            f"optimizer.init(params), got {type(params).__name__}: {error}"
+        ) from error
 
 
 def _all(kind: type, state: Any) -> list[Any]:

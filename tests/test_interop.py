@@ -324,6 +324,40 @@ def test_the_variables_of_flax_have_the_names_of_what_they_hold():
     assert same_bits(back["state"], state_dict["state"])
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["query", "key", "value"], meta_fields=[])
+@dataclass
+class Attention:
+    """Parameters of which one is called as what a variable of Flax holds."""
+
+    query: jax.Array
+    key: jax.Array
+    value: jax.Array
+
+
+@pytest.mark.parametrize("frozen", [(), ("query", "key")])
+@pytest.mark.parametrize("wrap", [lambda x: x, Variable])
+def test_an_attribute_called_value_beside_others_is_a_parameter(wrap, frozen):
+    names = ("query", "key", "value")
+    tensors = dict(zip(names, START.values(), strict=False))
+    layer = Attention(**{name: wrap(x) for name, x in tensors.items()})
+    mask = Attention(**{name: name not in frozen for name in names})
+    optimizer = optax.masked(amsgrad(), mask)
+    state_dict = torch_state("adam")
+    kept = {i: entry for i, entry in enumerate(state_dict["state"].values()) if i < 3}
+    state_dict["state"] = {i: e for i, e in kept.items() if names[i] not in frozen}
+    state_dict["param_groups"][0]["params"] = [0, 1, 2]
+    state = interop.from_torch(state_dict, optimizer.init(layer), names=names)
+    moment = getattr(state.inner_state[0].m.value, "value", state.inner_state[0].m.value)
+    assert same_bits(moment, kept[2]["exp_avg"])
+    back = interop.to_torch(state, state_dict, np.asarray, names=names)
+    assert same_bits(back["state"], state_dict["state"])
+
+
+def test_leaves_of_one_name_are_refused():
+    like = START | {"0": {"weight": START["0.weight"]}}
+    refused(ValueError, "^more than one leaf has the name '0.weight', .* joined by dots", like=like)
+
+
 def test_names_may_be_any_iterable_and_win_over_those_in_the_state_dict():
     renamed = {f"module.{name}": x for name, x in START.items()}
     state = interop.from_torch(torch_state("named"), renamed, names=renamed)
@@ -401,6 +435,26 @@ def test_from_params_transposes_back():
     state = interop.from_torch(state_dict, nested(START), to_params=nested)
     back = interop.to_torch(state, state_dict, np.asarray, from_params=flat)
     assert same_bits(back["state"], state_dict["state"])
+
+
+def test_frozen_parameters_have_no_state_in_torch_either():
+    state_dict = torch_state("frozen")
+    trained = {name: START[name] for name in NAMES if name != "10.bias"}
+    state = interop.from_torch(state_dict, trained)
+    back = interop.to_torch(state, state_dict, np.asarray)
+    assert same_bits(back["state"], state_dict["state"])
+    thawed = interop.to_torch(amsgrad().init(START), state_dict, np.asarray)
+    assert len(thawed["state"]) == len(NAMES)
+    for names, words in [
+        (trained.keys() - {"0.bias"}, "^torch has '0.bias', not found here. Tell"),
+        (trained.keys() | {"11"}, "^here is '11', which torch does not have"),
+    ]:
+        wrong = {name: START.get(name, START["0.bias"]) for name in names}
+        with pytest.raises(ValueError, match=words):
+            interop.to_torch(amsgrad().init(wrong), state_dict, np.asarray)
+    new = {"state": {}, "param_groups": state_dict["param_groups"]}
+    with pytest.raises(ValueError, match=r"^torch has '10.bias', not found here. Tell"):
+        interop.to_torch(state, new, np.asarray)
 
 
 @pytest.mark.parametrize("from_params", [None, partial(jax.tree.map, jnp.asarray)])
@@ -517,6 +571,20 @@ def test_other_shapes_are_refused():
 def test_a_parameter_without_state_is_refused():
     words = "^here is '10.bias', which torch does not have or never updated"
     refused(ValueError, words, "frozen", names=None)
+
+
+@pytest.mark.parametrize(
+    ("like", "got"),
+    [
+        (amsgrad(), "GradientTransformation"),
+        (optax.adam(0.1).init({"x": jnp.ones(2)}), r"tuple: parameter \[0\].count has dtype int32"),
+        ({"0.bias": jnp.ones(2, int)}, r"dict: parameter \['0.bias'\] has dtype int64"),
+    ],
+    ids=["optimizer", "another state", "integers"],
+)
+def test_what_is_neither_parameters_nor_state_is_refused(like, got):
+    words = r"^like must be the parameters or the state of .*, optimizer.init\(params\), got "
+    refused(TypeError, words + got, like=like)
 
 
 def test_a_state_without_parameter_is_refused():

@@ -4,6 +4,7 @@ import io
 import json
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -16,6 +17,7 @@ TREES = {
     "array": np.arange(6.0).reshape(2, 3),
     "jax array": jnp.ones((2, 1), jnp.int32),
     "scalars": [True, 3, -2.5, float("inf"), "text", None],
+    "complex scalars": [1j, complex(float("inf"), -0.0)],
     "numpy scalar": [np.float32(0.1), np.array(2.0)],
     "nested": {"a": [(np.zeros(2), {}), []], "b": {3: ((), None)}},
     "empty": np.zeros((0, 3), bool),
@@ -44,6 +46,21 @@ def test_other_nodes_are_refused_and_the_old_file_is_left(tmp_path, node):
         _npz.save(tmp_path / "file", [node])
     assert _npz.load(tmp_path / "file") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_scalar_is_as_weakly_typed_as_before(tmp_path):
+    _npz.save(tmp_path / "file", (1j, 2.0, np.complex128(3)))
+    numbers = _npz.load(tmp_path / "file")
+    assert [type(x) for x in numbers] == [complex, float, np.ndarray]
+
+
+@pytest.mark.parametrize("keys", [jax.random.key(1), jax.random.split(jax.random.key(1), (2, 3))])
+def test_random_keys_are_refused_by_name(tmp_path, keys):
+    with pytest.raises(TypeError, match=r"keys cannot be saved, .* jax\.random\.key_data\(key\)"):
+        _npz.save(tmp_path / "file", (keys,))
+    data = jax.random.key_data(keys)
+    _npz.save(tmp_path / "file", data)
+    assert same_bits(_npz.load(tmp_path / "file"), np.asarray(data))
 
 
 def npz(**arrays):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
 import pytest
 from matplotlib.colors import LogNorm, Normalize, to_rgb, to_rgba_array
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -648,6 +649,24 @@ def test_parallel_coordinates_of_a_tree_without_bounds():
     assert names == ["b.w[0, 0]", "b.w[0, 1]", "scale"]
     assert segments(ax)[::-1, :, 0].tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0.5]]
     assert "end of the points" in ax.get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("wrap", "names"),
+    [
+        (lambda x: x, ["Re $x_{0}$", "Im $x_{0}$", "Re $x_{1}$", "Im $x_{1}$"]),
+        (lambda x: {"a": x}, ["Re a[0]", "Im a[0]", "Re a[1]", "Im a[1]"]),
+    ],
+)
+def test_parallel_coordinates_of_complex_points(wrap, names):
+    x = np.array([[1 + 2j, 3 - 4j], [3 + 2j, 3 - 2j], [2 + 6j, 7 - 3j]])
+    result = searches([1.0, 2.0, 3.0], x=wrap(x))
+    setup = result._setup._replace(fun=optax.tree_utils.tree_norm, bounds=None)
+    ax = plots.parallel(replace(result, _setup=setup))
+    ax.figure.canvas.draw()
+    assert [text.get_text() for text in ax.get_yticklabels()] == names
+    parts = [[0, 0, 0, 0], [1, 0, 0, 1], [0.5, 1, 1, 0.5]]
+    assert segments(ax)[::-1, :, 0].tolist() == parts
 
 
 def test_names_of_many_variables_do_not_overlap():

@@ -91,8 +91,8 @@ def waterfall(
 def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) -> Axes:
     """Draw the points where the best searches ended, a line for each, in parallel coordinates.
 
-    Each variable has a row; a point is a line through all rows, from the lower to the upper bound,
-    or where there is none from the lowest to the highest of the points.
+    Each variable has a row, a complex one two; a point is a line through all rows, from the lower
+    to the upper bound, or where there is none from the lowest to the highest of the points.
 
     Args:
       result: what many searches found.
@@ -125,7 +125,7 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     if not best.size:
         raise ValueError("no search has a finite value: there is nothing to draw")
     points, basin, names = as_rows(found.x)[best], result.basin[best], _names(found.x)
-    low, high = end_rows(result._setup.bounds, len(names))
+    low, high = end_rows(result._setup.bounds, points.shape[1])
     closed = np.isfinite(high - low)
     low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
     points = (points - low) / np.where(high > low, high - low, 1)
@@ -267,13 +267,15 @@ def _edges(middles: np.ndarray) -> tuple[float, float]:
 
 
 def _names(x: Any) -> list[str]:
-    """The names of the variables: what leads to them in the tree, whose first axis is of points."""
+    """The names of the columns of `as_rows(x)`: what leads to them in the tree."""
     names = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(x):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
+        parts = ("Re ", "Im ") if np.iscomplexobj(leaf) else ("",)
         for index in np.ndindex(leaf.shape[1:]):
             number = ", ".join(map(str, index))
-            names.append(f"{name}[{number}]" if name and number else name or f"$x_{{{number}}}$")
+            full = f"{name}[{number}]" if name and number else name or f"$x_{{{number}}}$"
+            names += [part + full for part in parts]
     return names
 
 
