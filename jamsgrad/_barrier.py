@@ -14,6 +14,7 @@ _ALONG = 33  # points on a way, its ends among them
 _AROUND = 4  # directions aside
 _PAIRS = 1 << 14  # in one call
 _BATCH = 128  # pairs at once: about as many evaluations as there are lanes in a search
+_NUMBERS = 1 << 22  # of which neither the pairs of a call nor the points of a batch hold more
 _ROUNDINGS = 16  # what rounding may make of a number, in units of its last place
 
 
@@ -35,23 +36,40 @@ def divided(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float
     aside *= objective.scale / np.linalg.norm(aside, axis=1, keepdims=True)
     shared = [aside, np.array([objective.low, objective.high]), np.array([radius, eps])]
     shared = [array.astype(objective.dtype) for array in shared]
-    for i in range(0, len(apart), _PAIRS):
-        some = apart[i : i + _PAIRS]
+    n_batch = _fitting(_BATCH, a.shape[1] * (_ALONG + 2 * _AROUND))
+    n_pairs = n_batch * _fitting(_PAIRS // n_batch, a.shape[1] * n_batch)
+    for i in range(0, len(apart), n_pairs):
+        some = apart[i : i + n_pairs]
         way = np.linalg.norm((b[some] - a[some]) / objective.scale, axis=1)
         pairs = [
-            np.pad(array, ((0, _PAIRS - len(some)), *((0, 0),) * (array.ndim - 1)))
+            np.pad(
+                array.astype(objective.dtype),
+                ((0, n_pairs - len(some)), *((0, 0),) * (array.ndim - 1)),
+            )
             for array in (a[some], b[some], way)
         ]
-        pairs = [array.astype(objective.dtype) for array in pairs]
-        batches = -(-len(some) // _BATCH)
-        found = _divided(objective.fun, pairs, batches, shared, objective.like, objective.args)
+        n_batches = -(-len(some) // n_batch)
+        found = _divided(
+            objective.fun, pairs, n_batch, n_batches, shared, objective.like, objective.args
+        )
         result[some] = np.asarray(found)[: len(some)]
     return result
 
 
-@partial(jax.jit, static_argnames="fun")
+def _fitting(most: int, numbers: int) -> int:
+    """How many things of so many numbers fit, at least 1 and at most `most`."""
+    return max(1, min(most, _NUMBERS // numbers))
+
+
+@partial(jax.jit, static_argnames=("fun", "n_batch"))
 def _divided(
-    fun: Callable, pairs: list, n_batches: Any, shared: list, like: Any, args: tuple
+    fun: Callable,
+    pairs: list,
+    n_batch: int,
+    n_batches: Any,
+    shared: list,
+    like: Any,
+    args: tuple,
 ) -> jax.Array:
     aside, (low, high), (radius, eps) = shared
     steps = jnp.linspace(0, 1, _ALONG, dtype=low.dtype)[:, None]
@@ -77,8 +95,8 @@ def _divided(
         return ~jnp.isfinite(along).all() | (rise > allowed)
 
     def batch(i: jax.Array, found: jax.Array) -> jax.Array:
-        some = [jax.lax.dynamic_slice_in_dim(array, i * _BATCH, _BATCH) for array in pairs]
-        return jax.lax.dynamic_update_slice_in_dim(found, jax.vmap(one)(*some), i * _BATCH, 0)
+        some = [jax.lax.dynamic_slice_in_dim(array, i * n_batch, n_batch) for array in pairs]
+        return jax.lax.dynamic_update_slice_in_dim(found, jax.vmap(one)(*some), i * n_batch, 0)
 
     # A loop, because every other number of pairs would have to be compiled.
-    return jax.lax.fori_loop(0, n_batches, batch, jnp.zeros(_PAIRS, bool))
+    return jax.lax.fori_loop(0, n_batches, batch, jnp.zeros(len(pairs[0]), bool))

@@ -9,7 +9,7 @@ import pytest
 from reference import same_bits
 
 import jamsgrad
-from jamsgrad import _bounds, problems
+from jamsgrad import _barrier, _bounds, problems
 from jamsgrad._clusters import leaders
 from jamsgrad._evidence import chance_of_new, table
 from jamsgrad._minima import Minimum, distinct_minima
@@ -44,6 +44,16 @@ def blobs(x):
     """A well at each blob, the first the deepest."""
     distances = jnp.sum((x[None] - jnp.asarray(BLOBS)) ** 2, axis=1)
     return jnp.sum(jnp.arange(-4.0, 0.0) * jnp.exp(-distances))
+
+
+@pytest.mark.parametrize("numbers", [1, 1000, 10_000])
+def test_pairs_are_compared_in_as_many_calls_as_memory_asks_for(monkeypatch, numbers):
+    x = around(BLOBS, [5, 30, 1, 40])
+    expected, basin = divided(blobs, x, ([-4, -4], [4, 4]))
+    monkeypatch.setattr(_barrier, "_NUMBERS", numbers)
+    minima, again = divided(blobs, x, ([-4, -4], [4, 4]))
+    np.testing.assert_array_equal(again, basin)
+    assert [m.fun for m in minima] == [m.fun for m in expected]
 
 
 def test_blobs_are_counted_exactly_best_first():
