@@ -55,7 +55,7 @@ def opened(path: Any, identity: dict[str, str]) -> Iterator[Checkpoint]:
         import orbax.checkpoint as ocp  # noqa: PLC0415, an extra
     except ImportError:
         raise ImportError(
-            "checkpoint= needs orbax-checkpoint: pip install 'jamsgrad[checkpoint]'"
+            "checkpoint= needs orbax-checkpoint: pip install orbax-checkpoint"
         ) from None
 
     if not isinstance(path, str | os.PathLike) or not str(path):
@@ -114,11 +114,14 @@ def identity(setting: sharded.Setting, data: sharded.Data, starts: Any) -> dict[
         one = sharded.one_search(setting, data)
         return one.step(one.init(x))
 
-    program = jax.make_jaxpr(first_step)(data, jax.tree.map(lambda leaf: leaf[0], starts))
+    start = jax.tree.map(lambda leaf: leaf[0], starts)
+    program = jax.make_jaxpr(first_step)(data, start)
     text = re.sub("0x[0-9a-f]+", "", str(program))  # addresses, another time others
+    _, point = jax.jit(first_step)(data, start)  # in the text a callback to the host is an address
+    values = f"{point.fun:.3g} {point.grad_norm:.3g}"  # another processor may round otherwise
     return {
         "the version of JAX": jax.__version__,
-        "fun or optimizer": _digest([text, *_constants(program)]),
+        "fun or optimizer": _digest([text, values, *_constants(program)]),
         "key or starts": _digest(starts),
         "args": _digest(data.args),
         "bounds": _digest(data.bounds),

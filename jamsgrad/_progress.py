@@ -36,7 +36,7 @@ def progress_bar(n_starts: int) -> Iterator[Callable[[Progress], None]]:
     try:
         from tqdm.auto import tqdm  # noqa: PLC0415, an extra
     except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install 'jamsgrad[progress]'") from None
+        raise ImportError("progress=True needs tqdm: pip install tqdm") from None
 
     with tqdm(total=n_starts, desc="compiling", unit=" starts") as bar:
 
