@@ -161,5 +161,8 @@ def _plane(bounds: Any) -> _bounds.Bounds:
         shape = jax.tree.map(jnp.shape, box.lower)
         raise ValueError(f"a basin map needs two variables, got bounds of shape {shape}")
     if not all((low < high).all() for low, high in zip(lowers, uppers, strict=True)):
-        raise ValueError(f"a basin map needs lower < upper, got {box.lower} and {box.upper}")
+        lower, upper = (jax.tree.map(np.asarray, end) for end in box)
+        raise ValueError(
+            f"a basin map needs lower < upper, got {lower} and {upper}; {_bounds.A_TUPLE}"
+        )
     return box

@@ -9,6 +9,8 @@ from jax.core import Tracer
 
 from jamsgrad import _check
 
+A_TUPLE = "a tuple of bounds is (lower, upper): pairs (low, high) go in a list"
+
 
 class Bounds(NamedTuple):
     """A box: `lower` and `upper` are trees like x, each leaf of the shape and dtype of x's."""
@@ -22,8 +24,8 @@ def parse(bounds: Any, x: Any, *, finite: bool = False) -> Bounds | None:
 
     Args:
       bounds: None; a tuple (lower, upper) of trees that broadcast to x, whose leaves are numbers
-        or arrays; an array or a list of shape (n, 2) for an x of shape (n,); or a
-        `scipy.optimize.Bounds`.
+        or arrays; an array or a list of shape (n, 2) for an x of shape (n,), in which None is no
+        bound; or a `scipy.optimize.Bounds`.
       x: the point, or a tree of `jax.ShapeDtypeStruct`.
       finite: whether infinite ends are refused.
 
@@ -99,6 +101,8 @@ def ends(bounds: Any) -> tuple[Any, Any]:
         except ValueError:
             raise ValueError(f"bounds as a list must hold n pairs, got {bounds!r}") from None
         if array.ndim == 2 and array.shape[1] == 2:
+            if array.dtype == object:  # SciPy's None, where there is no bound
+                array = np.where(array == None, [-np.inf, np.inf], array).astype(float)  # noqa: E711
             return array[:, 0], array[:, 1]
         raise ValueError(f"bounds as an array must have shape (n, 2), got {array.shape}")
     raise TypeError(
@@ -118,9 +122,10 @@ def check_inside(x: Any, bounds: Bounds | None, name: str = "x0") -> None:
         value, low, high = map(np.asarray, given)
         for i in map(tuple, np.argwhere(~((value >= low) & (value <= high)))):
             index = list(map(int, i)) or ""
+            hint = f"; {A_TUPLE}" if low[i] == high[i] else ""
             raise ValueError(
                 f"{name}{_at(path)}{index} = {value[i]} is outside its bounds "
-                f"[{low[i]}, {high[i]}]; starts are never moved silently"
+                f"[{low[i]}, {high[i]}]; starts are never moved silently{hint}"
             )
 
     jax.tree_util.tree_map_with_path(leaf, x, bounds.lower, bounds.upper)

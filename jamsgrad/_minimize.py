@@ -146,14 +146,16 @@ def minimize(
     shapes it does not compile again: build the optimizer once, and hand data over in `args`.
 
     Args:
-      fun: the objective, `fun(x, *args)`: a real scalar, or (scalar, aux) with `has_aux`.
-      x0: the start, an array or a tree of arrays, floating; inside the bounds.
+      fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar, or (scalar, aux)
+        with `has_aux`.
+      x0: the start, an array or a tree of arrays, floating; inside the bounds. A list is a tree of
+        its numbers: `jnp.array([1.0, 2.0])` is the array.
       optimizer: any optax transformation, such as `jamsgrad.amsgrad(0.1)`. It is called with
         `value=`, `grad=` and `value_fn=`, as `optax.lbfgs` needs.
       args: further arguments of `fun`, trees of arrays.
       bounds: None; a tuple (lower, upper) of trees that broadcast to x0; an array or a list of n
-        pairs; or a `scipy.optimize.Bounds`. A tuple is always (lower, upper), never pairs. x is
-        projected onto them after every step.
+        pairs, None in a list being no bound; or a `scipy.optimize.Bounds`. A tuple is always
+        (lower, upper), never pairs. x is projected onto them after every step.
       max_steps: the largest number of steps, at least 0.
       gtol: stop when no component of the gradient is larger; at least 0, None for never.
       ftol: stop when the value changes by no more, relative to it where that is above 1.
@@ -169,7 +171,7 @@ def minimize(
         bit for bit; its record (best point, n_steps, patience) starts again.
 
     Returns:
-      A `Result`. A search that fails still holds its best finite point.
+      A `Result`. A search that fails still holds its best finite point, if it met one.
 
     Raises:
       ValueError: if an option is out of its range, x0 is outside the bounds, or they do not fit.

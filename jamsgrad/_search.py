@@ -6,7 +6,8 @@ moves. So a value never travels without the point it was computed at, an objecti
 in a compiled search, and a start costs nothing before its first step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial, reduce
 from typing import Any, NamedTuple
@@ -57,10 +58,17 @@ class Status(IntEnum):
     )
     NONFINITE = (
         -1,
-        "Met NaN or infinity in the value, the gradient or the point; the best finite point is "
-        "kept; try bounds, a smaller learning rate or optax.clip_by_global_norm.",
+        "Met NaN or infinity in the value, the gradient or the point; the best finite point, if "
+        "any, is kept; try bounds, a smaller learning rate or optax.clip_by_global_norm.",
     )
     STOPPED = -2, "Stopped from outside before it was done; the best point so far is kept."
+
+
+@contextmanager
+def nan_is_data() -> Iterator[None]:
+    """Values that are not finite are told by statuses: JAX must not look for them."""
+    with jax.debug_nans(False), jax.debug_infs(False):
+        yield
 
 
 class Stop(NamedTuple):
@@ -240,7 +248,11 @@ def checked_objective(fun: Callable, has_aux: bool) -> Callable:
     """`fun` as a function to (value, aux) with a clear error unless value is a real scalar."""
 
     def objective(x: Any, *args: Any) -> tuple[jax.Array, Any]:
-        out = fun(x, *args)
+        try:
+            out = fun(x, *args)
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+            error.add_note("fun must be written in jax.numpy: NumPy, math and `if` do not work")
+            raise
         if has_aux and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(f"fun must return (value, aux) with has_aux=True, got {out!r}")
         value, aux = out if has_aux else (out, None)

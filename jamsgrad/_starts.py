@@ -10,6 +10,7 @@ import numpy as np
 
 from jamsgrad import _bounds, _check
 
+METHODS = ("uniform", "sobol", "lhs")
 Sampler = Callable[[jax.Array, int, _bounds.Bounds], Any]
 
 
@@ -66,7 +67,7 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
     box = _bounds.box(bounds)
     if callable(method):
         return inside(method(key, n, box), n, box)
-    _check.one_of("method", method, ("uniform", "sobol", "lhs"), or_else="a function")
+    _check.one_of("method", method, METHODS, or_else="a function")
     if method == "uniform":
         return _uniform(key, n, box)
     return placed(_spread(method, key, n, _size(box)), box)

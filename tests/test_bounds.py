@@ -116,6 +116,22 @@ def test_bounds_that_make_no_sense_are_refused(bounds, error, said):
         _bounds.parse(bounds, X)
 
 
+@pytest.mark.parametrize("pairs", [[(None, 1), (0, None), (None, None)], [[None, 1]] * 3])
+@pytest.mark.parametrize("make", [list, np.array])
+def test_none_in_pairs_is_no_bound(make, pairs):
+    box = _bounds.parse(make(pairs), X)
+    lows, highs = zip(*pairs, strict=True)
+    assert box.lower.tolist() == [-np.inf if low is None else low for low in lows]
+    assert box.upper.tolist() == [np.inf if high is None else high for high in highs]
+
+
+def test_pairs_in_a_tuple_are_told_where_they_leave_no_room():
+    with pytest.raises(ValueError, match=re.escape("pairs (low, high) go in a list")):
+        _bounds.check_inside(X[:2], _bounds.parse(((-9, 9), (-9, 9)), X[:2]))
+    with pytest.raises(ValueError, match=r"starts are never moved silently$"):
+        _bounds.check_inside(X[:2], _bounds.parse(((90, 90), (99, 99)), X[:2]))
+
+
 def test_errors_name_the_leaf():
     with pytest.raises(ValueError, match=re.escape("bounds of x['b'][0] are reversed")):
         _bounds.parse((0, {"a": 1, "b": (-1, 1)}), TREE)

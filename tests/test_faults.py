@@ -378,6 +378,22 @@ def test_what_many_cannot_use_is_refused(options, error, said):
         many(**options)
 
 
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x: np.sin(x).sum(),
+        lambda x: float(x[0]) + jnp.sum(x),
+        lambda x: jnp.sum(x) if x[0] > 0 else -jnp.sum(x),
+    ],
+    ids=["NumPy", "float", "if"],
+)
+def test_an_objective_that_jax_cannot_trace_is_told_what_to_do(fun):
+    with pytest.raises(TypeError, match="traced array") as caught:
+        minimize(fun, jnp.ones(2), amsgrad(0.1))
+    said = "fun must be written in jax.numpy: NumPy, math and `if` do not work"
+    assert said in caught.value.__notes__
+
+
 def test_a_file_is_no_folder_for_a_checkpoint(tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")
