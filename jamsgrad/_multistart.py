@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.core import Tracer
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
@@ -22,8 +21,8 @@ from jamsgrad._minimize import check_arguments, floating
 from jamsgrad._multistart_result import MultiStartResult, Setup
 from jamsgrad._progress import Progress, interruptible, progress_bar
 from jamsgrad._queue import QueueState
-from jamsgrad._search import stop_options
-from jamsgrad._starts import inside, sample_starts
+from jamsgrad._search import nan_is_data, stop_options
+from jamsgrad._starts import METHODS, inside, sample_starts
 
 _STEPS_PER_ROUND = 128  # a stopped lane waits for half a round, and a round costs a few steps
 _SLICE_SECONDS = 0.5  # between two looks at the queue: for progress, callbacks and Ctrl-C
@@ -31,14 +30,7 @@ _LANES = 1024  # enough to share what a step costs by itself, and their state st
 _UNFUSED = 4096  # numbers in an array whose reduction XLA on CPUs does not fuse: twice the time
 
 
-@contextmanager
-def _nan_is_data() -> Iterator[None]:
-    """Values that are not finite are told by statuses: JAX must not look for them."""
-    with jax.debug_nans(False), jax.debug_infs(False):
-        yield
-
-
-@_nan_is_data()
+@nan_is_data()
 def multistart(
     fun: Callable,
     bounds: Any,
@@ -82,9 +74,10 @@ def multistart(
     2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
 
     Args:
-      fun: the objective, `fun(x, *args)`: a real scalar.
-      bounds: the box, in any of the forms of `minimize`; it gives x its shape. Finite, unless
-        `starts` gives all starts.
+      fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar.
+      bounds: the box, in any of the forms of `minimize`; it gives x its shape: `(-5.0, 5.0)` is the
+        box of one number, `([-5.0, -5.0], [5.0, 5.0])` of two. Finite, unless `starts` gives all
+        starts.
       optimizer: any optax transformation; every search has its own state of it.
       key: a key of `jax.random`, from which the starts are drawn.
       n_starts: how many searches, at least 1.
@@ -110,13 +103,14 @@ def multistart(
       patience: as in `minimize`.
 
     Returns:
-      A `MultiStartResult`. Searches that ended badly are in it, with their best finite point.
+      A `MultiStartResult`. Searches that ended badly are in it, with their best finite point if
+        they met one.
 
     Raises:
-      ValueError: if an option is out of its range, starts and bounds do not fit, or the checkpoint
-        is of another search.
+      ValueError: if an option is out of its range, starts and bounds do not fit, the bounds leave
+        nothing to search, or the checkpoint is of another search.
       TypeError: if `fun` does not return a real scalar, x is not floating, an argument has another
-        type, or the call is under `jit` or `vmap`.
+        type, or the call is under `jit`, `vmap` or `grad`.
       ImportError: if progress or checkpoints are asked for without their extra.
       RuntimeError: if another search uses the checkpoint.
 
@@ -135,37 +129,39 @@ def multistart(
     """
     began = time.perf_counter()
     check_arguments(fun, optimizer, args)
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((key, bounds, starts, args))):
-        raise TypeError("multistart drives the devices itself: under jit and vmap use minimize")
-    if mesh is not None and not isinstance(mesh, Mesh):
-        raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
-    if mesh is not None and not mesh.size:
-        raise ValueError(f"mesh must have a device, got {mesh!r}")
+    mesh = _one_axis(mesh)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     n_starts = _check.integer("n_starts", n_starts, 1)
     lanes = None if lanes is None else _check.integer("lanes", lanes, 1)
     checkpoint_every = _check.in_range("checkpoint_every", checkpoint_every, 0)
+    if not callable(sampler):
+        _check.one_of("sampler", sampler, METHODS, or_else="a function")
     points = _all_starts(key, n_starts, bounds, sampler, starts)
+    box = _box(bounds, points)
+    if starts is None and box is not None and jax.tree.all(jax.tree.map(_equal, *box)):
+        raise ValueError(
+            f"bounds leave nothing to search: lower and upper are equal; {_bounds.A_TUPLE}"
+        )
     data = sharded.Data(
         args=args,
-        bounds=_box(bounds, points),
+        bounds=box,
         stop=stop,
         steps_per_round=_ceil(max_steps + 1, _ceil(max_steps + 1, _STEPS_PER_ROUND)),
     )
-    devices = np.array(jax.local_devices()[:1]) if mesh is None else mesh.devices.ravel()
-    share = _ceil(n_starts, devices.size)
+    share = _ceil(n_starts, mesh.size)
     if lanes is None:
-        lanes = _lanes_for(points, devices[0].platform)
+        lanes = _lanes_for(points, mesh.devices[0].platform)
     setting = sharded.Setting(
         fun=fun,
         optimizer=optimizer,
-        mesh=Mesh(devices, (sharded.DEVICES,)),
+        mesh=mesh,
         n_lanes=min(lanes, 16 * _ceil(share, 16)),
     )
-    shares, counts = sharded.share_out(setting.mesh, points, n_starts, share)
-    advance = partial(sharded.advance, setting, data, shares)
+    shares, counts = sharded.share_out(mesh, points, n_starts, share)
+    placed = sharded.on_all(mesh, data)
+    advance = partial(sharded.advance, setting, placed, shares)
     look = partial(sharded.look, setting)
 
     with ExitStack() as stack:
@@ -173,7 +169,7 @@ def multistart(
         if progress:
             watchers.append(stack.enter_context(progress_bar(n_starts)))
         interrupted = stack.enter_context(interruptible())
-        queue = sharded.init(setting, data, shares, counts)
+        queue = sharded.init(setting, placed, shares, counts)
         load, save = _checkpoint.NOWHERE
         if checkpoint is not None:
             identity = _checkpoint.identity(setting, data, points)
@@ -186,7 +182,7 @@ def multistart(
         )
         searched = time.perf_counter() - compiled
 
-    records, efficiency = sharded.collect(setting, data, queue, n_starts)
+    records, efficiency = sharded.collect(setting, placed, queue, n_starts)
     efficiency = float(efficiency)
     return MultiStartResult(
         starts=points,
@@ -198,8 +194,25 @@ def multistart(
         lane_efficiency=efficiency,
         seconds=searched,
         compile_seconds=time.perf_counter() - began - searched,
-        _setup=Setup(fun, optimizer, args, data.bounds, stop),
+        _setup=Setup(fun, optimizer, args, box, stop),
     )
+
+
+def _one_axis(mesh: Any) -> Mesh:
+    """The devices of the mesh in a row."""
+    if mesh is not None and not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
+    if mesh is not None and not mesh.size:
+        raise ValueError(f"mesh must have a device, got {mesh!r}")
+    devices = np.array(jax.local_devices()[:1]) if mesh is None else mesh.devices.ravel()
+    row = Mesh(devices, (sharded.DEVICES,))
+    try:
+        with jax.set_mesh(row):
+            return row
+    except ValueError:  # JAX is tracing
+        raise TypeError(
+            "multistart drives the devices itself: under jit and vmap use minimize"
+        ) from None
 
 
 def _all_starts(key: jax.Array, n: int, bounds: Any, sampler: str | Callable, own: Any) -> Any:
@@ -230,7 +243,16 @@ def _all_starts(key: jax.Array, n: int, bounds: Any, sampler: str | Callable, ow
 def _box(bounds: Any, starts: Any) -> _bounds.Bounds | None:
     """The box of one search, whose x is a row of the starts."""
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), starts)
-    return _bounds.parse(bounds, one)
+    try:
+        return _bounds.parse(bounds, one)
+    except ValueError as error:
+        shapes = jax.tree.map(lambda leaf: leaf.shape, starts)
+        error.add_note(f"x is a row of the starts, whose shape is {shapes}")
+        raise
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return bool((a == b).all())
 
 
 def _lanes_for(points: Any, platform: str) -> int:

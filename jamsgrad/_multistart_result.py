@@ -18,7 +18,7 @@ from jamsgrad._bounds import Bounds
 from jamsgrad._evidence import table
 from jamsgrad._minima import Minimum, distinct_minima
 from jamsgrad._minimize import Result, minimize
-from jamsgrad._search import Status, Stop
+from jamsgrad._search import Status, Stop, nan_is_data
 
 
 class Setup(NamedTuple):
@@ -187,6 +187,7 @@ class MultiStartResult:
         return self._found[1]
 
     @cached_property
+    @nan_is_data()
     def _found(self) -> tuple[tuple[Minimum, ...], np.ndarray]:
         host, setup = self.rows, self._setup
         assert setup.fun is not None  # else they come from a file
@@ -195,7 +196,7 @@ class MultiStartResult:
             host.x,
             np.where(host.status > 0, host.fun, np.nan),
             setup.bounds,
-            args=setup.args,
+            args=jax.tree.map(_on_host_if_spread, setup.args),
             n_searches=host.fun.size,
         )
 
@@ -206,7 +207,8 @@ class MultiStartResult:
           path: the file, replaced if it exists, whole or not at all; no suffix is added.
 
         Raises:
-          TypeError: if x or args is a tree of other nodes than dicts, lists and tuples.
+          TypeError: if x or args is a tree of other nodes than dicts, lists and tuples, or args
+            holds random keys.
           OSError: if the file cannot be written.
 
         Example:
@@ -323,6 +325,12 @@ class MultiStartResult:
             last_x=None,
             opt_state=None,
         )
+
+
+def _on_host_if_spread(leaf: Any) -> Any:
+    """NumPy for an array on many devices: its mesh need not be that of the minima's arrays."""
+    spread = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
+    return _gathered(leaf) if spread else leaf
 
 
 def _gathered(leaf: jax.Array | np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ no communication before the end.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -57,6 +57,11 @@ def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Arr
     return jax.tree.map(leaf, starts), _put(mesh, counts)
 
 
+def on_all(mesh: Mesh, tree: Any) -> Any:
+    """The tree whole on every device of the mesh, wherever its arrays were."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
 def one_search(setting: Setting, data: Data) -> Search:
     """The search that every lane runs."""
     fun, optimizer, _, _ = setting
@@ -81,6 +86,18 @@ def _on_each(setting: Setting, local: Callable, shared: Any, own: tuple) -> Any:
     )
 
 
+def _on_its_mesh(function: Callable) -> Callable:
+    """Call `function(setting, ...)` where the mesh of the setting is set, not one of the caller."""
+
+    @wraps(function)
+    def call(setting: Setting, *args: Any) -> Any:
+        with jax.set_mesh(setting.mesh):
+            return function(setting, *args)
+
+    return call
+
+
+@_on_its_mesh
 @partial(jax.jit, static_argnums=0)
 def init(setting: Setting, data: Data, shares: Any, counts: jax.Array) -> QueueState:
     def local(data: Data, shares: Any, count: jax.Array) -> QueueState:
@@ -89,6 +106,7 @@ def init(setting: Setting, data: Data, shares: Any, counts: jax.Array) -> QueueS
     return _on_each(setting, local, data, (shares, counts))
 
 
+@_on_its_mesh
 @partial(jax.jit, static_argnums=0, donate_argnums=3)
 def advance(
     setting: Setting, data: Data, shares: Any, queue: QueueState, n_rounds: Any
@@ -100,6 +118,7 @@ def advance(
     return _on_each(setting, local, (data, n_rounds), (queue, shares))
 
 
+@_on_its_mesh
 @partial(jax.jit, static_argnums=0)
 def look(setting: Setting, queue: QueueState) -> tuple:
     """Whether lanes are busy, and how many searches are done, succeeded, and the lowest value."""
@@ -113,6 +132,7 @@ def look(setting: Setting, queue: QueueState) -> tuple:
     return jax.lax.with_sharding_constraint(looks, everywhere)
 
 
+@_on_its_mesh
 @partial(jax.jit, static_argnums=(0, 3))
 def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Record, Any]:
     """All records by start, and the share of the executed steps that was useful."""
@@ -121,7 +141,8 @@ def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Re
         return _engine(setting, data).collect(queue)
 
     records = _on_each(setting, local, data, (queue,))
-    records = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:n], records)
+    rows = records.fun.size  # and not -1, which leaves without numbers do not tell
+    records = jax.tree.map(lambda leaf: leaf.reshape(rows, *leaf.shape[2:])[:n], records)
     ended = jnp.sum(records.status != Status.STOPPED, dtype=jnp.float32)
     useful = jnp.sum(records.n_steps, dtype=jnp.float32) + ended  # moves, and the last evaluations
     rounds = jnp.maximum(jnp.sum(queue.rounds, dtype=jnp.float32), 1)

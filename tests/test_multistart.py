@@ -167,6 +167,61 @@ def test_lanes_default_to_what_is_fast_for_so_many_variables(monkeypatch, n, lan
     assert settings(lanes=2000).n_lanes == 2000
 
 
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+@pytest.mark.parametrize("own", [True, False])
+def test_it_works_while_another_mesh_is_set(found, kind, own):
+    axis_types = (getattr(jax.sharding.AxisType, kind),)
+    mesh = jax.make_mesh((8,), ("s",), axis_types=axis_types)
+    with jax.set_mesh(mesh):
+        result = search(mesh=mesh if own else None)
+        assert same_bits(rows(result), rows(found))
+        assert [m.count for m in result.minima] == [m.count for m in found.minima]
+        assert result.path(3).success
+        assert same_bits(result.top(1)[0], found.best)
+
+
+def far(x, centers):
+    return jnp.mean(jnp.sum((x[None] - centers) ** 2, axis=1))
+
+
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+@pytest.mark.parametrize("spec", [None, (), ("s",)], ids=["one device", "replicated", "sharded"])
+def test_args_and_bounds_may_be_on_any_devices(spec, kind):
+    axis_types = (getattr(jax.sharding.AxisType, kind),)
+    mesh = jax.make_mesh((8,), ("s",), axis_types=axis_types)
+    place = jax.devices()[3]
+    if spec is not None:
+        place = jax.NamedSharding(mesh, jax.P(*spec))
+    centers = np.arange(16.0).reshape(8, 2) / 16
+    box = jax.device_put(([-1.0, -1.0], [1.0, 1.0]), jax.devices()[2])
+    box = tuple(map(jnp.stack, box))
+    options = {"key": KEY, "n_starts": 20, "lanes": 16}
+    for used in (None, mesh):
+        args = (jax.device_put(centers, place),)
+        result = multistart(far, box, SGD, args=args, mesh=used, **options)
+        assert result.n_success == 20
+        (minimum,) = result.minima
+        np.testing.assert_allclose(minimum.x, centers.mean(axis=0), atol=1e-5)
+
+
+def test_leaves_without_numbers_do_no_harm(tmp_path):
+    box = {"a": np.zeros((0, 3)), "b": -np.ones(2)}, {"a": np.zeros((0, 3)), "b": np.ones(2)}
+    result = multistart(lambda x: jnp.sum(x["b"] ** 2), box, SGD, key=KEY, n_starts=20)
+    assert result.x["a"].shape == (20, 0, 3)
+    assert [m.count for m in result.minima] == [20]
+    result.save(tmp_path / "found.npz")
+    assert MultiStartResult.load(tmp_path / "found.npz").x["a"].shape == (20, 0, 3)
+
+
+def test_minima_without_a_hessian_are_found_while_nan_is_looked_for():
+    with jax.debug_nans(True):
+        result = multistart(
+            lambda x: jnp.sum(jnp.abs(x) ** 1.5), None, SGD, key=KEY, n_starts=1,
+            starts=jnp.zeros((1, 2)),
+        )  # fmt: skip
+        assert [m.kind for m in result.minima] == ["unknown"]
+
+
 def test_each_device_gets_its_share(monkeypatch):
     shares, share_out = [], host.sharded.share_out
     spy = lambda *given: shares.append(given[2:]) or share_out(*given)  # noqa: E731
@@ -328,7 +383,7 @@ def test_a_progress_bar_shows_starts_value_and_success(found, capsys):
 
 def test_a_progress_bar_without_tqdm_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with pytest.raises(ImportError, match=re.escape("pip install 'jamsgrad[progress]'")):
+    with pytest.raises(ImportError, match="pip install tqdm"):
         search(progress=True)
 
 
@@ -566,7 +621,7 @@ class Unhashable:
         ({"lanes": 0}, ValueError, "lanes must be an integer >= 1, got 0"),
         ({"lanes": 1.5}, TypeError, "lanes must be an integer >= 1, got 1.5"),
         ({"n_starts": 0}, ValueError, "n_starts must be an integer >= 1, got 0"),
-        ({"sampler": "halton"}, ValueError, "'lhs' or a function, got 'halton'"),
+        ({"sampler": "halton"}, ValueError, "sampler must be one of 'uniform', 'sobol', 'lhs'"),
         ({"gtol": -1.0}, ValueError, "gtol must be a finite number >= 0"),
         ({"max_steps": -1}, ValueError, "max_steps must be an integer >= 0"),
         ({"patience": 0}, ValueError, "patience must be an integer >= 1"),
@@ -578,6 +633,8 @@ class Unhashable:
         ({"starts": OUTSIDE * np.nan}, ValueError, "starts must not be NaN"),
         ({"starts": np.zeros((9, 2))}, ValueError, "9 starts, more than n_starts = 4"),
         ({"starts": np.zeros((2, 3))}, ValueError, "does not fit x of shape (3,)"),
+        ({"bounds": ((-1.0, 1.0), (-1.0, 1.0))}, ValueError, "leave nothing to search"),
+        ({"bounds": ((-1.0, 1.0), (-1.0, 1.0))}, ValueError, "pairs (low, high) go in a list"),
         ({"starts": np.zeros((2, 2), int)}, TypeError, "starts has dtype int64"),
         ({"starts": 0.5}, ValueError, "starts"),
         (
@@ -609,6 +666,25 @@ def test_limits_are_by_default_those_of_minimize():
         assert ours[name].default == theirs[name].default
 
 
-def test_under_jit_it_says_what_to_use_instead():
+def test_starts_of_another_shape_are_told_with_that_shape():
+    with pytest.raises(ValueError, match=re.escape("does not fit x of shape ()")) as caught:
+        search(starts=jnp.zeros(2))
+    assert caught.value.__notes__ == ["x is a row of the starts, whose shape is (2,)"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: jax.jit(lambda key: search(key=key).fun)(KEY),
+        jax.jit(lambda: search().fun),
+        lambda: jax.vmap(lambda gtol: search(gtol=gtol).fun)(jnp.array([0.1, 0.2])),
+        lambda: jax.vmap(lambda rate: multistart(HOLED, BOX, amsgrad(rate), key=KEY).fun)(
+            jnp.array([0.1, 0.2])
+        ),
+        lambda: jax.grad(lambda radius: search(radius=radius).fun[0])(0.1),
+    ],
+    ids=["jit of the key", "jit of nothing", "vmap of gtol", "vmap of the optimizer", "grad"],
+)
+def test_where_jax_is_tracing_it_says_what_to_use_instead(call):
     with pytest.raises(TypeError, match="under jit and vmap use minimize"):
-        jax.jit(lambda key: search(key=key).fun)(KEY)
+        call()
