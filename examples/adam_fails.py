@@ -5,8 +5,7 @@
 The losses are linear, f_t(x) = g_t x on [-1, 1]: mostly g_t = -10, but one step in 101 it is 1010
 (online), or each with probability 0.01 (stochastic). The best x is -1. Adam divides the rare large
 gradient by its own size and forgets that size before the next one, so the small ones win: it goes
-to +1. Both use the learning rate 1 / sqrt(t). Draws the expected
-average regret and the iterate.
+to +1. Both use the learning rate 1 / sqrt(t). Draws the expected average regret and the iterate.
 """
 
 import argparse
@@ -89,7 +88,7 @@ def main(argv=None):
             ends = ", ".join(f"{end:+.3f}" for end in x[:, -1])
             print(f"{setting}: {name} ends at {ends}")
         draw(column, t, results)
-        column[0].set(title=f"{setting}, {len(seeds)} seed(s)")
+        column[0].set(title=setting if len(seeds) == 1 else f"{setting}, {len(seeds)} seeds")
     axes[0, 0].set(ylabel="expected average regret")
     axes[1, 0].set(ylabel="iterate $x_t$")
     axes[1, 1].legend(loc="center right")

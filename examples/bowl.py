@@ -52,6 +52,8 @@ def main(argv=None):
     parser.add_argument("--eps", type=float, default=0.0, help="the tutorial's digits need 0")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the pictures")
     args = parser.parse_args(argv)
+    if args.steps < 0:
+        parser.error(f"--steps must be at least 0, got {args.steps}")
 
     jax.config.update("jax_enable_x64", True)  # the tutorial computes in NumPy, in float64
     start = jnp.asarray(np.random.RandomState(args.seed).uniform(*bowl.bounds))

@@ -81,7 +81,8 @@ def report(x, errors):
 def draw(result, t, y):
     """The values where the searches ended, and the two best optima over the data."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    plots.waterfall(result, left).set_title(f"{len(result.fun):,} searches")
+    plots.waterfall(result, left)
+    left.set_title(f"{len(result.fun):,} searches, minima in the order of the table")
     fine = np.linspace(t[0], t[-1], 1000)
     right.errorbar(t, y, NOISE, fmt=".", color="0.6", markersize=4, elinewidth=0.7, label="data")
     looks = (
@@ -95,7 +96,7 @@ def draw(result, t, y):
             label = f"{name}, $f$ = {minimum.fun:.3g}"
             right.plot(fine, model(minimum.x, fine), label=label, **look)
     right.set(xlabel="time $t$", ylabel="displacement $y$")
-    right.legend()
+    right.legend(reverse=True)  # the data, then the best fit
     return figure
 
 

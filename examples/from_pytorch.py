@@ -116,6 +116,8 @@ def main(argv=None):
     parser.add_argument("--steps", type=int, default=600, help="of which JAX takes half")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the picture")
     args = parser.parse_args(argv)
+    if args.steps < 2:
+        parser.error(f"--steps must be at least 2, got {args.steps}")
     half = args.steps // 2
 
     torch.manual_seed(0)

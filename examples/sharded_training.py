@@ -91,6 +91,10 @@ def main(argv=None):
     parser.add_argument("--devices", type=int, default=8, help="simulated CPU devices")
     parser.add_argument("--steps", type=int, default=50)
     args = parser.parse_args(argv)
+    if args.devices < 1 or BATCH % args.devices:
+        parser.error(f"--devices must be a divisor of {BATCH}, got {args.devices}")
+    if args.steps < 1:
+        parser.error(f"--steps must be at least 1, got {args.steps}")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", args.devices)
 

@@ -6,7 +6,7 @@ The 1797 digits of 8 x 8 pixels come with scikit-learn; a fifth of them is kept 
 the test accuracy for each seed, which changes the initial weights and the batches, and draws loss
 and accuracy. All have the same learning rate; the paper's AMSGrad, which corrects no bias, takes
 longer steps with it: by c1 / sqrt(c2), 6.6 times at the twelfth step and 1.5 times at step 600.
-Needs Flax, Equinox and scikit-learn: the extra `training`.
+Needs scikit-learn, and Flax or Equinox: the extra `training`.
 """
 
 import argparse
@@ -18,16 +18,6 @@ import numpy as np
 import optax
 
 import jamsgrad
-
-try:
-    import equinox as eqx
-    from flax import nnx
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"This example needs {error.name}: python -m pip install 'jamsgrad[training]'"
-    ) from None
 
 OPTIMIZERS = {
     "AMSGrad, paper": jamsgrad.amsgrad(3e-3),
@@ -48,64 +38,83 @@ def cross_entropy(logits, labels):
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-class FlaxTrainer:
-    """Three dense layers and their optimizer in Flax NNX."""
+def flax_trainer():
+    """The class of networks of three dense layers, and their optimizers, in Flax NNX."""
+    from flax import nnx  # noqa: PLC0415  only if it is chosen
 
-    def __init__(self, tx, seed):
-        """Draw the weights from the seed."""
-        rngs = nnx.Rngs(seed)
-        self.model = nnx.Sequential(
-            nnx.Linear(64, WIDTH, rngs=rngs),
-            nnx.relu,
-            nnx.Linear(WIDTH, WIDTH, rngs=rngs),
-            nnx.relu,
-            nnx.Linear(WIDTH, 10, rngs=rngs),
-        )
-        self.optimizer = nnx.Optimizer(self.model, tx, wrt=nnx.Param)
+    class Trainer:
+        def __init__(self, tx, seed):
+            """Draw the weights from the seed."""
+            rngs = nnx.Rngs(seed)
+            self.model = nnx.Sequential(
+                nnx.Linear(64, WIDTH, rngs=rngs),
+                nnx.relu,
+                nnx.Linear(WIDTH, WIDTH, rngs=rngs),
+                nnx.relu,
+                nnx.Linear(WIDTH, 10, rngs=rngs),
+            )
+            self.optimizer = nnx.Optimizer(self.model, tx, wrt=nnx.Param)
 
-    def step(self, x, y):
-        """Learn from a batch; return its loss."""
-        return self._step(self.model, self.optimizer, x, y)
+        def step(self, x, y):
+            """Learn from a batch; return its loss."""
+            return self._step(self.model, self.optimizer, x, y)
 
-    def logits(self, x):
-        """What the network says of images, shape (n, 64)."""
-        return self._logits(self.model, x)
+        def logits(self, x):
+            """What the network says of images, shape (n, 64)."""
+            return self._logits(self.model, x)
 
-    @staticmethod
-    @nnx.jit
-    def _step(model, optimizer, x, y):
-        loss, grads = nnx.value_and_grad(lambda model: cross_entropy(model(x), y))(model)
-        optimizer.update(model, grads)
-        return loss
+        @staticmethod
+        @nnx.jit
+        def _step(model, optimizer, x, y):
+            loss, grads = nnx.value_and_grad(lambda model: cross_entropy(model(x), y))(model)
+            optimizer.update(model, grads)
+            return loss
 
-    _logits = staticmethod(nnx.jit(lambda model, x: model(x)))
+        _logits = staticmethod(nnx.jit(lambda model, x: model(x)))
+
+    return Trainer
 
 
-class EquinoxTrainer:
+def equinox_trainer():
     """The same in Equinox."""
+    import equinox as eqx  # noqa: PLC0415  only if it is chosen
 
-    def __init__(self, tx, seed):
-        """Draw the weights from the seed."""
-        self.model = eqx.nn.MLP(64, 10, WIDTH, depth=2, key=jax.random.key(seed))
-        self.tx, self.state = tx, tx.init(eqx.filter(self.model, eqx.is_inexact_array))
+    class Trainer:
+        def __init__(self, tx, seed):
+            """Draw the weights from the seed."""
+            self.model = eqx.nn.MLP(64, 10, WIDTH, depth=2, key=jax.random.key(seed))
+            self.tx, self.state = tx, tx.init(eqx.filter(self.model, eqx.is_inexact_array))
 
-    def step(self, x, y):
-        """Learn from a batch; return its loss."""
-        self.model, self.state, loss = self._step(self.model, self.tx, self.state, x, y)
-        return loss
+        def step(self, x, y):
+            """Learn from a batch; return its loss."""
+            self.model, self.state, loss = self._step(self.model, self.tx, self.state, x, y)
+            return loss
 
-    def logits(self, x):
-        """What the network says of images, shape (n, 64)."""
-        return self._logits(self.model, x)
+        def logits(self, x):
+            """What the network says of images, shape (n, 64)."""
+            return self._logits(self.model, x)
 
-    @staticmethod
-    @eqx.filter_jit
-    def _step(model, tx, state, x, y):
-        loss, grads = eqx.filter_value_and_grad(lambda m: cross_entropy(jax.vmap(m)(x), y))(model)
-        updates, state = tx.update(grads, state, eqx.filter(model, eqx.is_inexact_array))
-        return eqx.apply_updates(model, updates), state, loss
+        @staticmethod
+        @eqx.filter_jit
+        def _step(model, tx, state, x, y):
+            loss_of = eqx.filter_value_and_grad(lambda m: cross_entropy(jax.vmap(m)(x), y))
+            loss, grads = loss_of(model)
+            updates, state = tx.update(grads, state, eqx.filter(model, eqx.is_inexact_array))
+            return eqx.apply_updates(model, updates), state, loss
 
-    _logits = staticmethod(eqx.filter_jit(lambda model, x: jax.vmap(model)(x)))
+        _logits = staticmethod(eqx.filter_jit(lambda model, x: jax.vmap(model)(x)))
+
+    return Trainer
+
+
+def split_digits():
+    """Images in [0, 1] and labels, of four fifths of the digits to train on and a fifth to test."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  main tells if it is missing
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
+    digits = load_digits()
+    images, labels = digits.data.astype("float32") / 16, digits.target.astype("int32")
+    return train_test_split(images, labels, test_size=0.2, random_state=2, stratify=labels)
 
 
 def train(trainer, data, seed, steps):
@@ -147,10 +156,13 @@ def main(argv=None):
     if args.steps < EVERY or args.steps % EVERY:
         parser.error(f"--steps must be a multiple of {EVERY}, got {args.steps}")
 
-    digits = load_digits()
-    images, labels = digits.data.astype("float32") / 16, digits.target.astype("int32")
-    data = train_test_split(images, labels, test_size=0.2, random_state=2, stratify=labels)
-    new_trainer = EquinoxTrainer if args.equinox else FlaxTrainer
+    try:
+        new_trainer = equinox_trainer() if args.equinox else flax_trainer()
+        data = split_digits()
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"This example needs {error.name}: python -m pip install -e '.[training]'"
+        ) from None
     curves = {}
     for name, tx in OPTIMIZERS.items():
         seeds = range(args.seeds)

@@ -27,10 +27,18 @@ EXAMPLES = {  # name: arguments, and the files it writes
     "sharded_training.py": (["--steps", "20"], []),
     "train_digits.py": (["--seeds", "1"], ["train_digits.png"]),
 }
-NEEDS = {  # modules that are not among the test dependencies, and what to install
-    "from_pytorch.py": (("torch",), "torch"),
-    "train_digits.py": (("equinox", "flax", "sklearn"), "'jamsgrad[training]'"),
+NEEDS = {  # command line: modules that are not among the test dependencies, and what to install
+    ("from_pytorch.py",): (("torch",), "torch"),
+    ("train_digits.py",): (("flax", "sklearn"), "-e '.[training]'"),
+    ("train_digits.py", "--equinox"): (("equinox", "sklearn"), "-e '.[training]'"),
 }
+
+
+def execute(name, *arguments, **env):
+    """Run an example with warnings as errors, and these variables in its environment."""
+    command = [sys.executable, "-W", "error", ROOT / "examples" / name, *arguments]
+    own = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"MPLBACKEND": "agg"}
+    return subprocess.run(command, capture_output=True, text=True, env=own | env, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +47,14 @@ def run(tmp_path_factory):
     done = {}
 
     def run_once(name, *more):
-        modules, package = NEEDS.get(name, ((), ""))
+        modules, package = NEEDS.get((name, *more), ((), ""))
         missing = [module for module in modules if find_spec(module) is None]
         if missing:
             pytest.skip(f"{name} needs {', '.join(missing)}: pip install {package}")
         if (name, more) not in done:
             arguments, files = EXAMPLES[name]
             out = tmp_path_factory.mktemp(name.removesuffix(".py"))
-            command = [sys.executable, "-W", "error", ROOT / "examples" / name, *arguments, *more]
-            if files:
-                command += ["--out", out]
-            env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"MPLBACKEND": "agg"}
-            ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+            ran = execute(name, *arguments, *more, *(["--out", out] if files else []))
             assert ran.returncode == 0, ran.stderr
             done[name, more] = ran.stdout, out
         return done[name, more]
@@ -127,16 +131,36 @@ def test_a_run_moves_from_torch_to_jax_and_back(run):
     assert max(differences) < 1e-6
 
 
-@pytest.mark.parametrize("name", NEEDS)
-def test_an_example_without_its_packages_says_which(name, tmp_path):
-    (module, *_), package = NEEDS[name]
-    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError(name={module!r})")
+@pytest.mark.parametrize("command", NEEDS, ids=" ".join)
+def test_an_example_without_its_packages_says_which(command, tmp_path):
+    (needed, *_), package = NEEDS[command]
+    for module in ("torch", "flax", "equinox"):  # those that were not chosen are not asked for
+        (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError(name={module!r})")
     paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "agg"}
-    command = [sys.executable, ROOT / "examples" / name, "--out", tmp_path]
-    ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    ran = execute(*command, "--out", tmp_path, PYTHONPATH=os.pathsep.join(paths))
     assert ran.returncode == 1
-    assert ran.stderr == f"This example needs {module}: python -m pip install {package}\n"
+    assert ran.stderr == f"This example needs {needed}: python -m pip install {package}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value", "allowed"),
+    [
+        ("bowl.py", "--steps", -3, "at least 0"),
+        pytest.param(
+            *("from_pytorch.py", "--steps", 1, "at least 2"),
+            marks=pytest.mark.skipif(find_spec("torch") is None, reason="needs torch"),
+        ),
+        ("sharded_training.py", "--devices", 0, "a divisor of 256"),
+        ("sharded_training.py", "--devices", 3, "a divisor of 256"),
+        ("sharded_training.py", "--steps", 0, "at least 1"),
+        ("train_digits.py", "--steps", 0, "a multiple of 20"),
+        ("train_digits.py", "--steps", 30, "a multiple of 20"),
+    ],
+)
+def test_an_impossible_option_is_refused(name, option, value, allowed):
+    ran = execute(name, option, str(value))
+    assert ran.returncode == 2
+    assert ran.stderr.endswith(f"{name}: error: {option} must be {allowed}, got {value}\n")
 
 
 def test_the_true_parameters_are_found(run):
