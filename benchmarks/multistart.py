@@ -260,7 +260,8 @@ def main(argv: list[str] | None = None) -> None:
             what = f"{title}: {RUNS[name].__doc__.splitlines()[0].rstrip('.')}"
             figure = f"{median(figures):.2f} {unit}"
             rate = f"{steps[0] / median(figures) / 1e6:.0f}" if steps[0] else ""
-            rows.append([what, devices, figure, f"{median_ratio(baseline, figures):.1f}", rate])
+            faster = f"{median_ratio(baseline, figures):.1f}" if unit == "s" else ""
+            rows.append([what, devices, figure, faster, rate])
     print(f"{machine()}\n")
     print(table(["", "CPU devices", "median", "times faster", "million steps / s"], rows))
 

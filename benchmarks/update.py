@@ -4,17 +4,14 @@
 
 Every optimizer applies its update in one jit with parameters and state donated; torch, if it is
 installed, in place. "GB/s" counts the bytes that an ideal single pass moves: gradient, parameter
-and state read, parameter and state written. The last row is the machine's own copy, counted alike.
+and state read, parameter and state written.
 """
 
 import argparse
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from _report import in_turns, machine, median, median_ratio, table
 from _step import compiled, leaves, repeated
@@ -57,15 +54,6 @@ def torch_runs(n: int, n_leaves: int) -> dict[str, Callable[[], object]]:
     return runs
 
 
-def copy_run(n: int) -> Callable[[], object]:
-    """A copy of `n` float32 numbers by a thread per core, for scale."""
-    n_threads = os.cpu_count() or 1
-    sources = np.array_split(np.ones(n, np.float32), n_threads)
-    targets = np.array_split(np.empty(n, np.float32), n_threads)
-    pool = ThreadPoolExecutor(n_threads)
-    return lambda: list(pool.map(np.copyto, targets, sources))
-
-
 def main(argv: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -77,11 +65,11 @@ def main(argv: list[str] | None = None) -> None:
     rows = []
     for n_leaves in (1, 400):
         runs = {name: jax_run(o, n, n_leaves) for name, o in OPTIMIZERS.items()}
-        runs |= torch_runs(n, n_leaves) | {"copy": copy_run(n)}
+        runs |= torch_runs(n, n_leaves)
         seconds = in_turns(runs, args.rounds)
         for name in runs:
-            moments = {"copy": 0, "optax.adam": 2}.get(name, 3)
-            n_bytes = 4 * n * (3 + 2 * moments if moments else 2)
+            moments = 2 if name == "optax.adam" else 3
+            n_bytes = 4 * n * (3 + 2 * moments)
             rows.append(
                 [
                     name,
