@@ -728,18 +728,7 @@ def test_a_run_resumes_bit_for_bit_from_a_file(dtype, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("jit_init", "moment_dtype"),
-    [
-        (False, None),
-        (True, None),
-        pytest.param(
-            True,
-            "bfloat16",
-            marks=pytest.mark.skipif(
-                jax.__version_info__ < (0, 9, 2), reason="older XLA copies bfloat16 buffers"
-            ),
-        ),
-    ],
+    ("jit_init", "moment_dtype"), [(False, None), (True, None), (True, "bfloat16")]
 )
 def test_donated_buffers_are_reused(jit_init, moment_dtype):
     optimizer = jamsgrad.amsgrad(0.1, moment_dtype=moment_dtype)
