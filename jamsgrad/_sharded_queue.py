@@ -58,8 +58,23 @@ def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Arr
 
 
 def on_all(mesh: Mesh, tree: Any) -> Any:
-    """The tree whole on every device of the mesh, wherever its arrays were."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    """The tree with its arrays whole on every device of the mesh, wherever they were.
+
+    Other numbers JAX places itself; of several processes each has its own whole arrays.
+    """
+    everywhere = NamedSharding(mesh, PartitionSpec())
+
+    def leaf(a: Any) -> Any:
+        if not isinstance(a, jax.Array):
+            return a
+        if not (mesh.is_multi_process and a.is_fully_addressable):
+            return jax.device_put(a, everywhere)
+        is_key = jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
+        host = np.asarray(jax.random.key_data(a) if is_key else a)
+        whole = jax.make_array_from_callback(host.shape, everywhere, host.__getitem__)
+        return jax.random.wrap_key_data(whole, impl=jax.random.key_impl(a)) if is_key else whole
+
+    return jax.tree.map(leaf, tree)
 
 
 def one_search(setting: Setting, data: Data) -> Search:
