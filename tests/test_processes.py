@@ -55,7 +55,8 @@ alone = multistart(
     problems.bowl.fun, problems.bowl.bounds, OPTIMIZER, key=jax.random.key(i), n_starts=5
 )
 keyed = search(jax.random.key(1), max_steps=2)
-print(json.dumps([whole.summary().splitlines()[1:], alone.n_success, max(keyed.rows.n_steps.tolist())]))
+steps = int(keyed.rows.n_steps.max())
+print(json.dumps([whole.summary().splitlines()[1:], alone.n_success, steps]))
 """
 
 
