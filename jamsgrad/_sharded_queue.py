@@ -162,5 +162,5 @@ def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Re
     useful = jnp.sum(records.n_steps, dtype=jnp.float32) + ended  # moves, and the last evaluations
     rounds = jnp.maximum(jnp.sum(queue.rounds, dtype=jnp.float32), 1)
     executed = rounds * jnp.asarray(data.steps_per_round, jnp.float32) * setting.n_lanes
-    everywhere = NamedSharding(setting.mesh, PartitionSpec())
-    return records, jax.lax.with_sharding_constraint(useful / executed, everywhere)
+    everywhere = NamedSharding(setting.mesh, PartitionSpec())  # shares may be uneven
+    return jax.lax.with_sharding_constraint((records, useful / executed), everywhere)
