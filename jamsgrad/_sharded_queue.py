@@ -39,10 +39,13 @@ class Data(NamedTuple):
     steps_per_round: int
 
 
-def _put(mesh: Mesh, rows: np.ndarray) -> jax.Array:
-    """An array whose row i lies on device i, also when the devices belong to several processes."""
-    sharding = NamedSharding(mesh, PartitionSpec(DEVICES))
-    return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index])
+def _put(mesh: Mesh, array: np.ndarray, *axes: str) -> jax.Array:
+    """An array on the mesh, also when its devices belong to several processes.
+
+    With the axis DEVICES row i lies on device i, without it the whole array on each.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
 
 def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Array]:
@@ -51,10 +54,10 @@ def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Arr
 
     def leaf(starts: jax.Array) -> jax.Array:
         filled = np.asarray(starts)[rows]
-        return _put(mesh, filled.reshape(mesh.size, share, *filled.shape[1:]))
+        return _put(mesh, filled.reshape(mesh.size, share, *filled.shape[1:]), DEVICES)
 
     counts = np.clip(n - share * np.arange(mesh.size), 0, share).astype(np.int32)
-    return jax.tree.map(leaf, starts), _put(mesh, counts)
+    return jax.tree.map(leaf, starts), _put(mesh, counts, DEVICES)
 
 
 def on_all(mesh: Mesh, tree: Any) -> Any:
@@ -62,17 +65,16 @@ def on_all(mesh: Mesh, tree: Any) -> Any:
 
     Other numbers JAX places itself; of several processes each has its own whole arrays.
     """
-    everywhere = NamedSharding(mesh, PartitionSpec())
 
     def leaf(a: Any) -> Any:
         if not isinstance(a, jax.Array):
             return a
         if not (mesh.is_multi_process and a.is_fully_addressable):
-            return jax.device_put(a, everywhere)
-        is_key = jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
-        host = np.asarray(jax.random.key_data(a) if is_key else a)
-        whole = jax.make_array_from_callback(host.shape, everywhere, host.__getitem__)
-        return jax.random.wrap_key_data(whole, impl=jax.random.key_impl(a)) if is_key else whole
+            return jax.device_put(a, NamedSharding(mesh, PartitionSpec()))
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            bits = _put(mesh, np.asarray(jax.random.key_data(a)))
+            return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(a))
+        return _put(mesh, np.asarray(a))
 
     return jax.tree.map(leaf, tree)
 
