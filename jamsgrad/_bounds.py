@@ -120,7 +120,10 @@ def check_inside(x: Any, bounds: Bounds | None, name: str = "x0") -> None:
         if any(isinstance(a, Tracer) for a in given):
             return
         value, low, high = map(np.asarray, given)
-        for i in map(tuple, np.argwhere(~((value >= low) & (value <= high)))):
+        inside = (value >= low) & (value <= high)
+        if inside.all():
+            return
+        for i in map(tuple, np.argwhere(~inside)):
             index = list(map(int, i)) or ""
             hint = f"; {A_TUPLE}" if low[i] == high[i] else ""
             raise ValueError(

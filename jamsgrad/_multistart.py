@@ -56,8 +56,9 @@ def multistart(
     r"""Minimise `fun` from many starts at once, by any optax optimizer.
 
     A fixed number of lanes step together; a lane whose search has stopped hands in its result and
-    takes the next start, so that nobody waits for the slowest. Search i goes from start s_i, by
-    the steps and the stop rules of `minimize`, to a point x_i:
+    takes the next start, so that nobody waits for the slowest. Without tolerances none stops early,
+    and all lanes hand in together. Search i goes from start s_i, by the steps and the stop rules of
+    `minimize`, to a point x_i:
 
     .. math::
       x_{i,0} = s_i, \quad
@@ -204,7 +205,7 @@ def _one_axis(mesh: Any) -> Mesh:
         raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
     if mesh is not None and not mesh.size:
         raise ValueError(f"mesh must have a device, got {mesh!r}")
-    devices = np.array(jax.local_devices()[:1]) if mesh is None else mesh.devices.ravel()
+    devices = jax.local_devices()[:1] if mesh is None else mesh.devices.ravel()
     row = Mesh(devices, (sharded.DEVICES,))
     try:
         with jax.set_mesh(row):
@@ -287,7 +288,7 @@ def _drain(
         except StopIteration:
             stop = True
         stop = stop or interrupted.is_set()
-        n_rounds = max(1, min(2 * n_rounds, int(n_rounds * _SLICE_SECONDS / (now - before))))
+        n_rounds = max(1, min(4 * n_rounds, int(n_rounds * _SLICE_SECONDS / (now - before))))
         n_rounds, stop, due = _agree(n_rounds, stop, now - saved > save_every)
         if due or stop or not busy:
             save(queue)

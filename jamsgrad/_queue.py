@@ -13,14 +13,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from jamsgrad._search import Record, Search, SearchState, Status
+from jamsgrad._search import Record, Search, Status
 
 
 class QueueState(NamedTuple):
     """A queue under way.
 
     Attributes:
-      lanes: the searches under way, one per row.
+      lanes: the states of the searches under way, one per row.
       serves: which start each lane serves; `n_starts` or more if it serves none.
       next: the start that is served next.
       n_starts: how many starts there are; later rows of `records` are padding.
@@ -28,7 +28,7 @@ class QueueState(NamedTuple):
       rounds: how many rounds were run.
     """
 
-    lanes: SearchState
+    lanes: Any
     serves: jax.Array
     next: jax.Array
     n_starts: jax.Array
@@ -61,7 +61,7 @@ def engine(search: Search, n_lanes: int, steps_per_round: Any) -> Engine:
             serves=served,
             next=jnp.asarray(n_lanes, jnp.int32),
             n_starts=n_starts,
-            records=_blank(search, starts),
+            records=blank(init_lanes(starts).record),
             rounds=jnp.zeros([], jnp.int32),
         )
 
@@ -73,7 +73,7 @@ def engine(search: Search, n_lanes: int, steps_per_round: Any) -> Engine:
 
         def a_round(queue: QueueState) -> QueueState:
             lanes = lax.fori_loop(
-                0, steps_per_round, lambda _, lanes: _lanes_last(step_lanes(lanes)), queue.lanes
+                0, steps_per_round, lambda _, lanes: lanes_last(step_lanes(lanes)), queue.lanes
             )
             return refill(queue._replace(lanes=lanes, rounds=queue.rounds + 1), starts)
 
@@ -108,11 +108,15 @@ def _hand_in(queue: QueueState, which: jax.Array) -> Record:
     return jax.tree.map(write, queue.records, queue.lanes.record)
 
 
-def _blank(search: Search, starts: Any) -> Record:
-    """The records before any was handed in: the starts, not evaluated, STOPPED."""
-    record = jax.vmap(search.init)(starts).record
-    unknown = jnp.full_like(record.fun, jnp.nan)
-    return record._replace(fun=unknown, grad_norm=unknown)
+def blank(record: Record) -> Record:
+    """The same points, not evaluated, STOPPED."""
+    nan = jnp.full_like(record.fun, jnp.nan)
+    return record._replace(
+        fun=nan,
+        grad_norm=nan,
+        n_steps=jnp.zeros_like(record.n_steps),
+        status=jnp.full_like(record.status, Status.STOPPED),
+    )
 
 
 def _take(starts: Any, which: jax.Array) -> Any:
@@ -123,7 +127,7 @@ def _select(which: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
     return jnp.where(jnp.expand_dims(which, range(1, new.ndim)), new, old)
 
 
-def _lanes_last(lanes: SearchState) -> SearchState:
+def lanes_last(lanes: Any) -> Any:
     """Hold XLA to a memory layout in which the lanes are contiguous, so that it vectorises them."""
 
     def leaf(a: jax.Array) -> jax.Array:

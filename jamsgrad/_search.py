@@ -162,33 +162,26 @@ def search(
     Without `freeze` only the record of a stopped search stays as it is: its live part, which nobody
     needs again in a lane of many, runs on, because freezing it too takes three times the time.
     """
-    optimizer = optax.with_extra_args_support(optimizer)
-    objective = checked_objective(fun, has_aux)
-    value_and_grad = jax.value_and_grad(objective, has_aux=True)
+    begin, evaluate, move = descent(fun, optimizer, args, bounds, has_aux)
     tolerances = (stop.gtol, stop.ftol, stop.xtol)
     at_the_end = Status.COMPLETED if tolerances == (None,) * 3 else Status.MAX_STEPS
 
     def init(x: Any, opt_state: Any = None) -> SearchState:
-        fun, aux = jax.eval_shape(objective, x, *args)
-        opt_state = optimizer.init(x) if opt_state is None else opt_state
-        _check.arrays("the state of the optimizer", opt_state)
-        worst = jnp.full((), jnp.inf, fun.dtype)
-        zero = jnp.zeros([], jnp.int32)
+        opt_state, record = begin(x, opt_state)
         return SearchState(
             x=x,
             opt_state=opt_state,
-            fun_still=None if stop.ftol is None else Stillness(worst, zero),
-            x_still=None if stop.xtol is None else Stillness(_full_like(x, jnp.nan), zero),
-            record=Record(
-                x, worst, worst, zero, jnp.asarray(Status.STOPPED, jnp.int32), _full_like(aux, 0)
-            ),
+            fun_still=None if stop.ftol is None else Stillness(record.fun, record.n_steps),
+            x_still=None
+            if stop.xtol is None
+            else Stillness(_full_like(x, jnp.nan), record.n_steps),
+            record=record,
         )
 
     def step(state: SearchState) -> tuple[SearchState, Point]:
         x, record = state.x, state.record
-        (fun, aux), grad = value_and_grad(x, *args)
-        grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
-        point = Point(record.n_steps, x, fun, _grad_norm(x, fun, grad, bounds))
+        fun, grad, grad_norm, aux = evaluate(x)
+        point = Point(record.n_steps, x, fun, grad_norm)
 
         running = record.status == Status.STOPPED
         fun_still = _count(running, state.fun_still, stop.ftol, fun)
@@ -199,18 +192,16 @@ def search(
         if fun_still is not None:
             status = jnp.where(fun_still.times >= stop.patience, Status.FTOL, status)
         if stop.gtol is not None:
-            status = jnp.where(
-                point.grad_norm <= jnp.asarray(stop.gtol, fun.dtype), Status.GTOL, status
-            )
+            status = jnp.where(grad_norm <= jnp.asarray(stop.gtol, fun.dtype), Status.GTOL, status)
         met = (status > 0) & (status != Status.COMPLETED)
-        finite = ~jnp.isnan(point.grad_norm)
+        finite = ~jnp.isnan(grad_norm)
         status = jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)
 
         moves = running & (status == Status.STOPPED)
         better = running & ((finite & (met | (fun < record.fun))) | (record.n_steps == 0))
-        best = _where(
+        best = where(
             better,
-            (x, fun, point.grad_norm, aux),
+            (x, fun, grad_norm, aux),
             (record.x, record.fun, record.grad_norm, record.aux),
         )
         record = Record(
@@ -219,29 +210,71 @@ def search(
             status=jnp.where(running, status, record.status),
             aux=best[3],
         )
-
-        def move() -> tuple[Any, Any]:
-            moved = optimizer.update(
-                grad,
-                state.opt_state,
-                x,
-                value=fun,
-                grad=grad,
-                value_fn=lambda x: objective(x, *args)[0],
-            )
-            if not (isinstance(moved, tuple) and len(moved) == 2):
-                raise TypeError(f"optimizer.update must return (updates, state), got {moved!r}")
-            updates, opt_state = moved
-            _check.same_type("the updates of the optimizer", updates, x, any_width=True)
-            _check.same_type("the new state of the optimizer", opt_state, state.opt_state)
-            return _bounds.project(optax.apply_updates(x, updates), bounds), opt_state
-
         # cond and not where, which would let the derivatives of a step not taken through
+        go = partial(move, x, state.opt_state, fun, grad)
         stay = partial(tuple, (x, state.opt_state))
-        next_x, opt_state = lax.cond(moves, move, stay) if freeze else move()
+        next_x, opt_state = lax.cond(moves, go, stay) if freeze else go()
         return SearchState(next_x, opt_state, fun_still, x_still, record), point
 
     return Search(init, step)
+
+
+class Descent(NamedTuple):
+    """What every search is made of.
+
+    `begin(x, opt_state)` is the optimizer's state and the record at a start that was not evaluated.
+    `evaluate(x)` is (fun, grad, grad_norm, aux); the norm is NaN unless all is finite.
+    `move(x, opt_state, fun, grad)` is the next (x, opt_state).
+    """
+
+    begin: Callable[..., tuple[Any, Record]]
+    evaluate: Callable[[Any], tuple[jax.Array, Any, jax.Array, Any]]
+    move: Callable[..., tuple[Any, Any]]
+
+
+def descent(
+    fun: Callable,
+    optimizer: optax.GradientTransformation,
+    args: tuple,
+    bounds: _bounds.Bounds | None,
+    has_aux: bool = False,
+) -> Descent:
+    """The parts of a search for a minimum of `fun(x, *args)`."""
+    optimizer = optax.with_extra_args_support(optimizer)
+    objective = checked_objective(fun, has_aux)
+    value_and_grad = jax.value_and_grad(objective, has_aux=True)
+
+    def begin(x: Any, opt_state: Any = None) -> tuple[Any, Record]:
+        fun, aux = jax.eval_shape(objective, x, *args)
+        opt_state = optimizer.init(x) if opt_state is None else opt_state
+        _check.arrays("the state of the optimizer", opt_state)
+        worst = jnp.full((), jnp.inf, fun.dtype)
+        zero = jnp.zeros([], jnp.int32)
+        stopped = jnp.asarray(Status.STOPPED, jnp.int32)
+        return opt_state, Record(x, worst, worst, zero, stopped, _full_like(aux, 0))
+
+    def evaluate(x: Any) -> tuple[jax.Array, Any, jax.Array, Any]:
+        (fun, aux), grad = value_and_grad(x, *args)
+        grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
+        return fun, grad, _grad_norm(x, fun, grad, bounds), aux
+
+    def move(x: Any, opt_state: Any, fun: jax.Array, grad: Any) -> tuple[Any, Any]:
+        moved = optimizer.update(
+            grad,
+            opt_state,
+            x,
+            value=fun,
+            grad=grad,
+            value_fn=lambda x: objective(x, *args)[0],
+        )
+        if not (isinstance(moved, tuple) and len(moved) == 2):
+            raise TypeError(f"optimizer.update must return (updates, state), got {moved!r}")
+        updates, new_state = moved
+        _check.same_type("the updates of the optimizer", updates, x, any_width=True)
+        _check.same_type("the new state of the optimizer", new_state, opt_state)
+        return _bounds.project(optax.apply_updates(x, updates), bounds), new_state
+
+    return Descent(begin, evaluate, move)
 
 
 def checked_objective(fun: Callable, has_aux: bool) -> Callable:
@@ -302,7 +335,8 @@ def _count(running: jax.Array, still: Stillness | None, tol: Any, new: Any) -> S
     return Stillness(new, jnp.where(close, still.times + running.astype(jnp.int32), 0))
 
 
-def _where(condition: jax.Array, a: Any, b: Any) -> Any:
+def where(condition: jax.Array, a: Any, b: Any) -> Any:
+    """`jnp.where` with one condition for all leaves."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)
 
 

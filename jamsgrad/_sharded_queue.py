@@ -14,9 +14,10 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jamsgrad import _chunks, _queue
 from jamsgrad._bounds import Bounds
-from jamsgrad._queue import Engine, QueueState, engine
-from jamsgrad._search import Record, Search, Status, Stop, search
+from jamsgrad._queue import Engine, QueueState
+from jamsgrad._search import Record, Search, Status, Stop, descent, search
 
 DEVICES = "devices"
 
@@ -50,10 +51,11 @@ def _put(mesh: Mesh, array: np.ndarray, *axes: str) -> jax.Array:
 
 def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Array]:
     """The starts in equal shares, the last ones filled up; and how many of each share are real."""
-    rows = np.minimum(np.arange(share * mesh.size), n - 1)
+    filling = share * mesh.size - n
 
     def leaf(starts: jax.Array) -> jax.Array:
-        filled = np.asarray(starts)[rows]
+        rows = np.asarray(starts)
+        filled = np.concatenate([rows, rows[-1:].repeat(filling, axis=0)]) if filling else rows
         return _put(mesh, filled.reshape(mesh.size, share, *filled.shape[1:]), DEVICES)
 
     counts = np.clip(n - share * np.arange(mesh.size), 0, share).astype(np.int32)
@@ -86,7 +88,12 @@ def one_search(setting: Setting, data: Data) -> Search:
 
 
 def _engine(setting: Setting, data: Data) -> Engine:
-    return engine(one_search(setting, data), setting.n_lanes, data.steps_per_round)
+    fun, optimizer, _, n_lanes = setting
+    args, bounds, stop, steps_per_round = data
+    if (stop.gtol, stop.ftol, stop.xtol) == (None, None, None):
+        fixed = _chunks.fixed_search(descent(fun, optimizer, args, bounds), stop.max_steps)
+        return _chunks.engine(fixed, n_lanes, steps_per_round)
+    return _queue.engine(one_search(setting, data), n_lanes, steps_per_round)
 
 
 def _on_each(setting: Setting, local: Callable, shared: Any, own: tuple) -> Any:
@@ -158,8 +165,12 @@ def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Re
         return _engine(setting, data).collect(queue)
 
     records = _on_each(setting, local, data, (queue,))
-    rows = records.fun.size  # and not -1, which leaves without numbers do not tell
-    records = jax.tree.map(lambda leaf: leaf.reshape(rows, *leaf.shape[2:])[:n], records)
+    share = -(-n // setting.mesh.size)  # rows; what comes after them filled up a chunk
+
+    def rows(leaf: jax.Array) -> jax.Array:
+        return leaf[:, :share].reshape(share * len(leaf), *leaf.shape[2:])[:n]
+
+    records = jax.tree.map(rows, records)
     ended = jnp.sum(records.status != Status.STOPPED, dtype=jnp.float32)
     useful = jnp.sum(records.n_steps, dtype=jnp.float32) + ended  # moves, and the last evaluations
     rounds = jnp.maximum(jnp.sum(queue.rounds, dtype=jnp.float32), 1)

@@ -59,6 +59,17 @@ def whole():
 
 
 @pytest.mark.parametrize("devices", [1, 8])
+def test_without_tolerances_too_it_ends_in_the_same_bits(tmp_path, devices):
+    mesh = jax.make_mesh((devices,), ("x",))
+    options = {"gtol": None, "max_steps": 200, "mesh": mesh, "lanes": 16}
+    stopped = search(checkpoint=tmp_path / "a", callback=stop_after(1), **options)
+    assert np.all(stopped.status == Status.STOPPED)
+    resumed = search(checkpoint=tmp_path / "a", **options)
+    assert np.all(resumed.status == Status.COMPLETED)
+    assert same_bits(rows(resumed), rows(search(**options)))
+
+
+@pytest.mark.parametrize("devices", [1, 8])
 def test_stopped_and_begun_again_it_ends_in_the_same_bits(tmp_path, whole, devices):
     mesh = jax.make_mesh((devices,), ("x",))
     stopped = search(checkpoint=tmp_path / "a", callback=stop_after(1), mesh=mesh, lanes=16)

@@ -422,9 +422,9 @@ def drain(monkeypatch, slices, save_every=1e6, watchers=()):
 
 def test_slices_grow_to_half_a_second_and_shrink_with_slow_rounds(monkeypatch):
     seen = []
-    slices = [1 / 16] * 4 + [1 / 8, 1 / 8, 8.0, 1 / 16, 1 / 64]
+    slices = [1 / 64] * 4 + [1 / 32, 1 / 32, 8.0, 1 / 64, 1 / 64]
     rounds, saved = drain(monkeypatch, slices, watchers=[seen.append])
-    assert rounds == [1, 2, 4, 8, 8, 4, 4, 1, 2]
+    assert rounds == [1, 4, 16, 32, 32, 16, 16, 1, 4]
     ends = np.cumsum(np.multiply(rounds, slices))
     assert seen == [Progress(10 * k, 40, k, -k, ends[k - 1]) for k in range(1, 10)]
     assert saved == [(9, ends[-1])]  # complete, and not before
@@ -541,6 +541,54 @@ def test_without_tolerance_all_run_all_steps_and_no_lane_waits():
     assert np.all(result.status == Status.COMPLETED)
     assert np.all(result.n_steps == 300)
     assert 0.98 < result.lane_efficiency <= 1
+    assert type(result.lane_efficiency) is float
+
+
+@pytest.fixture(scope="module")
+def fixed():
+    """Without tolerances, with NaN around one minimum: some stop early."""
+    return search(gtol=None, max_steps=200, radius=1.0, value=np.nan)
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_without_tolerances_many_devices_give_the_bits_of_one(fixed, mesh):
+    options = {"gtol": None, "max_steps": 200, "radius": 1.0, "value": np.nan}
+    assert same_bits(rows(search(mesh=MESHES[mesh], **options)), rows(fixed))
+
+
+def test_without_tolerances_every_start_gets_the_result_of_minimize(fixed):
+    def alone(x0):
+        options = {"args": (1.0, np.nan), "bounds": BOX, "gtol": None, "max_steps": 200}
+        return minimize(HOLED, x0, AMSGRAD, **options)[:5]
+
+    expected = (fixed.starts, *jax.jit(jax.vmap(alone))(fixed.starts))
+    assert_rows_close(rows(fixed), jax.tree.map(np.asarray, expected))
+    assert set(np.asarray(fixed.status)) == {Status.COMPLETED, Status.NONFINITE}
+
+
+def test_without_tolerances_a_search_that_is_ended_has_what_it_found_so_far(fixed):
+    options = {"gtol": None, "max_steps": 200, "radius": 1.0, "value": np.nan}
+    result = search(callback=stop, **options)  # in the middle of the first lanes' steps
+    x, fun = np.asarray(result.x), np.asarray(result.fun)
+    status, n_steps = np.asarray(result.status), np.asarray(result.n_steps)
+    assert set(status[:LANES]) == {Status.STOPPED, Status.NONFINITE}
+    assert set(n_steps[:LANES][status[:LANES] == Status.STOPPED]) == {101}
+    assert np.all((status[LANES:] == Status.STOPPED) & (n_steps[LANES:] == 0))
+    assert same_bits(x[LANES:], np.asarray(result.starts)[LANES:])
+    values = jax.vmap(lambda x: HOLED(x, 1.0, np.nan))(x[:LANES])
+    np.testing.assert_allclose(fun[:LANES], values, rtol=1e-13, atol=1e-13)
+    assert np.all((fun[:LANES] >= np.asarray(fixed.fun)[:LANES]) | np.isnan(fun[:LANES]))
+    assert np.all(np.isnan(fun[LANES:]))
+    assert result.n_success == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "platform", "lanes"),
+    [(2, "cpu", 1024), (3, "cpu", 1024), (4, "cpu", 1008), (31, "cpu", 128), (32, "cpu", 1024)]
+    + [(10, "gpu", 1024)],
+)
+def test_how_many_lanes_are_taken_by_default(size, platform, lanes):
+    assert host._lanes_for({"a": np.zeros((5, size)), "b": np.zeros(5)}, platform) == lanes
 
 
 @pytest.mark.parametrize(
@@ -664,6 +712,7 @@ def test_limits_are_by_default_those_of_minimize():
     ours, theirs = (inspect.signature(f).parameters for f in (multistart, minimize))
     for name in ("max_steps", "gtol", "ftol", "xtol", "patience", "args"):
         assert ours[name].default == theirs[name].default
+    assert ours["checkpoint_every"].default == 60
 
 
 def test_starts_of_another_shape_are_told_with_that_shape():

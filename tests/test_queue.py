@@ -1,19 +1,25 @@
-"""The queue engine: the same records however it is cut, and nothing from lanes that idle."""
+"""Both engines: the same records however they are cut, and nothing from lanes that idle."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from reference import assert_trees_close, same_bits
 
-from jamsgrad import Status, amsgrad, minimize
-from jamsgrad._queue import Engine, engine
-from jamsgrad._search import Record, search, stop_options
+from jamsgrad import Status, _chunks, _queue, amsgrad, minimize
+from jamsgrad._queue import Engine, QueueState
+from jamsgrad._search import Record, descent, search, stop_options
 
 OPTIMIZER = amsgrad(0.1, b2=0.99)
-OPTIONS = {"max_steps": 90, "gtol": 1e-2}
+GTOL = {"queue": 1e-2, "chunks": None}
+STATUSES = {
+    "queue": {Status.GTOL, Status.MAX_STEPS, Status.NONFINITE},
+    "chunks": {Status.COMPLETED, Status.NONFINITE},
+}
+MAX_STEPS = 90
 N_LANES, STEPS_PER_ROUND, N_STARTS = 4, 10, 13  # the last three of 16 rows are padding
 STARTS = jnp.linspace(3.0, -0.5, 32).reshape(16, 2)
 
@@ -26,12 +32,23 @@ def bowl(x):
 bowls = jax.jit(jax.vmap(bowl))
 
 
+@pytest.fixture(scope="module", params=["queue", "chunks"])
+def kind(request):
+    """Which engine: with tolerances a queue, without them chunks."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def queue():
+def queue(kind):
     """The engine, compiled once; advance is given its starts."""
-    stop = stop_options(**OPTIONS, ftol=None, xtol=None, patience=1)
-    one = search(bowl, OPTIMIZER, stop, freeze=False)
-    init, advance, collect = map(jax.jit, engine(one, N_LANES, STEPS_PER_ROUND))
+    if kind == "chunks":
+        one = _chunks.fixed_search(descent(bowl, OPTIMIZER, (), None), MAX_STEPS)
+        functions = _chunks.engine(one, N_LANES, STEPS_PER_ROUND)
+    else:
+        stop = stop_options(MAX_STEPS, GTOL[kind], ftol=None, xtol=None, patience=1)
+        one = search(bowl, OPTIMIZER, stop, freeze=False)
+        functions = _queue.engine(one, N_LANES, STEPS_PER_ROUND)
+    init, advance, collect = map(jax.jit, functions)
     return Engine(init, lambda state, n: advance(state, STARTS, n), collect)
 
 
@@ -49,11 +66,12 @@ def drained(queue):
     return Run(empty, done, queue.collect(done))
 
 
-def test_every_start_gets_the_result_of_minimize(drained):
-    alone = [minimize(bowl, x0, OPTIMIZER, **OPTIONS)[:5] for x0 in STARTS[:N_STARTS]]
+def test_every_start_gets_the_result_of_minimize(drained, kind):
+    options = {"max_steps": MAX_STEPS, "gtol": GTOL[kind]}
+    alone = [minimize(bowl, x0, OPTIMIZER, **options)[:5] for x0 in STARTS[:N_STARTS]]
     expected = Record(*jax.tree.map(lambda *rows: np.stack(rows), *alone), None)
     found = jax.tree.map(lambda leaf: leaf[:N_STARTS], drained.records)
-    assert set(np.asarray(found.status)) == {Status.GTOL, Status.MAX_STEPS, Status.NONFINITE}
+    assert set(np.asarray(found.status)) == STATUSES[kind]
     assert same_bits((found.n_steps, found.status), (expected.n_steps, expected.status))
     assert_trees_close(found, expected, rtol=1e-12, atol=1e-14)
 
@@ -110,7 +128,7 @@ def test_collecting_early_gives_every_row_a_value_that_belongs_to_its_point(queu
     assert np.all(np.isnan(records.grad_norm[~evaluated]))
 
 
-def test_lanes_take_the_starts_in_their_order(queue, drained):
+def test_lanes_take_the_starts_in_their_order(queue, drained, kind):
     state, last = drained.empty, N_LANES
     np.testing.assert_array_equal(state.serves, np.arange(N_LANES))
     while np.any(state.serves < N_STARTS):
@@ -119,4 +137,27 @@ def test_lanes_take_the_starts_in_their_order(queue, drained):
         taken = np.asarray(state.serves)[np.asarray(state.serves) != before]
         np.testing.assert_array_equal(taken, np.arange(last, last + taken.size))
         last += taken.size
-    assert last == state.next == N_STARTS + N_LANES
+    served = {"queue": N_STARTS, "chunks": len(STARTS)}[kind]  # chunks are whole
+    assert last == state.next == served + N_LANES
+
+
+def test_lanes_keep_once_what_is_the_same_in_all_of_them():
+    one = _chunks.fixed_search(descent(bowl, OPTIMIZER, (), None), MAX_STEPS)
+    state = _chunks.engine(one, N_LANES, STEPS_PER_ROUND).init(STARTS, N_STARTS)
+    assert isinstance(state, QueueState)
+    moments = state.lanes.opt_state[0]
+    assert moments.m.shape == (N_LANES, 2)
+    assert moments.count.shape == moments.v_weight.shape == state.lanes.n_evaluated.shape == ()
+    assert state.lanes.n_counted.shape == (N_LANES,)
+
+
+def test_what_an_optimizer_counts_by_the_gradient_is_kept_by_lane():
+    finite = optax.apply_if_finite(OPTIMIZER, 3)
+    one = _chunks.fixed_search(descent(lambda x: -jnp.sqrt(2 - x[0]), finite, (), None), MAX_STEPS)
+    init, advance, _ = _chunks.engine(one, N_LANES, STEPS_PER_ROUND)
+    starts = STARTS[3 : 3 + N_LANES]
+    state = init(starts, N_LANES)
+    assert state.lanes.opt_state.total_notfinite.shape == (N_LANES,)
+    assert state.lanes.opt_state.inner_state[0].count.shape == (N_LANES,)
+    skipped = jax.jit(advance)(state, starts, 1).lanes.opt_state.total_notfinite
+    np.testing.assert_array_equal(skipped, [STEPS_PER_ROUND, STEPS_PER_ROUND, 0, 0])
