@@ -120,7 +120,8 @@ def check_inside(x: Any, bounds: Bounds | None, name: str = "x0") -> None:
         if any(isinstance(a, Tracer) for a in given):
             return
         value, low, high = map(np.asarray, given)
-        inside = (value >= low) & (value <= high)
+        columns = np.asarray(value.T, order="C")  # NumPy is slow with many short rows
+        inside = ((columns >= low.T) & (columns <= high.T)).T
         if inside.all():
             return
         for i in map(tuple, np.argwhere(~inside)):
