@@ -80,6 +80,11 @@ class Stop(NamedTuple):
     xtol: Any
     patience: Any
 
+    @property
+    def only_by_steps(self) -> bool:
+        """Whether no tolerance is set."""
+        return self.gtol is None and self.ftol is None and self.xtol is None
+
 
 class Point(NamedTuple):
     """An evaluated point: after how many steps, where, its value and gradient norm."""
@@ -163,20 +168,14 @@ def search(
     needs again in a lane of many, runs on, because freezing it too takes three times the time.
     """
     begin, evaluate, move = descent(fun, optimizer, args, bounds, has_aux)
-    tolerances = (stop.gtol, stop.ftol, stop.xtol)
-    at_the_end = Status.COMPLETED if tolerances == (None,) * 3 else Status.MAX_STEPS
+    at_the_end = Status.COMPLETED if stop.only_by_steps else Status.MAX_STEPS
 
     def init(x: Any, opt_state: Any = None) -> SearchState:
         opt_state, record = begin(x, opt_state)
-        return SearchState(
-            x=x,
-            opt_state=opt_state,
-            fun_still=None if stop.ftol is None else Stillness(record.fun, record.n_steps),
-            x_still=None
-            if stop.xtol is None
-            else Stillness(_full_like(x, jnp.nan), record.n_steps),
-            record=record,
-        )
+        zero = record.n_steps
+        fun_still = None if stop.ftol is None else Stillness(record.fun, zero)
+        x_still = None if stop.xtol is None else Stillness(_full_like(x, jnp.nan), zero)
+        return SearchState(x, opt_state, fun_still, x_still, record)
 
     def step(state: SearchState) -> tuple[SearchState, Point]:
         x, record = state.x, state.record

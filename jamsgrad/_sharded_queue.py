@@ -90,7 +90,7 @@ def one_search(setting: Setting, data: Data) -> Search:
 def _engine(setting: Setting, data: Data) -> Engine:
     fun, optimizer, _, n_lanes = setting
     args, bounds, stop, steps_per_round = data
-    if (stop.gtol, stop.ftol, stop.xtol) == (None, None, None):
+    if stop.only_by_steps:
         fixed = _chunks.fixed_search(descent(fun, optimizer, args, bounds), stop.max_steps)
         return _chunks.engine(fixed, n_lanes, steps_per_round)
     return _queue.engine(one_search(setting, data), n_lanes, steps_per_round)
