@@ -161,3 +161,19 @@ def test_what_an_optimizer_counts_by_the_gradient_is_kept_by_lane():
     assert state.lanes.opt_state.inner_state[0].count.shape == (N_LANES,)
     skipped = jax.jit(advance)(state, starts, 1).lanes.opt_state.total_notfinite
     np.testing.assert_array_equal(skipped, [STEPS_PER_ROUND, STEPS_PER_ROUND, 0, 0])
+
+
+@pytest.mark.parametrize("max_steps", [0, 1, 2, 3])
+def test_nan_at_the_last_point_of_all_is_nan(max_steps):
+    def fun(x):
+        return jnp.where(x < 0.85, jnp.nan, x)  # 1, 0.9, and then NaN
+
+    sgd, x0 = optax.sgd(0.1), jnp.ones(())
+    one = _chunks.fixed_search(descent(fun, sgd, (), None), max_steps)
+    state = one.init(x0)
+    for _ in range(max_steps + 1):
+        state = one.step(state)
+    assert one.ended(state)
+    alone = minimize(fun, x0, sgd, max_steps=max_steps, gtol=None)
+    assert one.record(state).status == (Status.COMPLETED if max_steps < 2 else Status.NONFINITE)
+    assert same_bits(tuple(one.record(state)[:5]), tuple(alone)[:5])
