@@ -148,7 +148,7 @@ def engine(search: FixedSearch, n_lanes: int, steps_per_round: Any) -> Engine:
 def _lanes(search: FixedSearch, starts: Any) -> FixedSearch:
     """The search in many lanes; what can't differ between them has no axis of lanes."""
 
-    def two_steps(x: Any) -> FixedState:
+    def two_steps(x: Any) -> FixedState:  # as a loop: what depends on x after some steps does so
         return lax.fori_loop(0, 2, lambda _, state: search.step(state), search.init(x))
 
     axes = _axes(two_steps, starts)

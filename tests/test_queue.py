@@ -177,3 +177,11 @@ def test_nan_at_the_last_point_of_all_is_nan(max_steps):
     alone = minimize(fun, x0, sgd, max_steps=max_steps, gtol=None)
     assert one.record(state).status == (Status.COMPLETED if max_steps < 2 else Status.NONFINITE)
     assert same_bits(tuple(one.record(state)[:5]), tuple(alone)[:5])
+
+
+def test_of_equal_values_the_first_stays_the_best():
+    one = _chunks.fixed_search(descent(jnp.square, optax.sgd(1.0), (), None), 3)  # 1, -1, 1, -1
+    state = one.init(jnp.ones(()))
+    for _ in range(4):
+        state = one.step(state)
+        assert one.record(state).x == 1
