@@ -537,7 +537,7 @@ def test_the_seconds_add_up():
 
 
 @pytest.mark.parametrize(
-    ("max_steps", "executed"), [(0, 1), (127, 128), (128, 2 * 65), (300, 3 * 101)]
+    ("max_steps", "executed"), [(0, 1), (127, 128), (128, 2 * 65), (255, 2 * 128), (300, 3 * 101)]
 )
 def test_without_tolerance_all_run_all_steps_and_no_lane_waits(max_steps, executed):
     result = bowl(n_starts=64, lanes=16, gtol=None, max_steps=max_steps)
