@@ -5,7 +5,7 @@ no communication before the end.
 """
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from jamsgrad._queue import Engine, QueueState
 from jamsgrad._search import Record, Search, Status, Stop, descent, search
 
 DEVICES = "devices"
+_WIDE_VECTORS = {"xla_cpu_prefer_vector_width": 512}  # a step in the cache is up to a fifth faster
 
 
 class Setting(NamedTuple):
@@ -131,8 +132,21 @@ def init(setting: Setting, data: Data, shares: Any, counts: jax.Array) -> QueueS
 
 
 @_on_its_mesh
-@partial(jax.jit, static_argnums=0, donate_argnums=3)
 def advance(
+    setting: Setting, data: Data, shares: Any, queue: QueueState, n_rounds: Any
+) -> QueueState:
+    """So many rounds on every device; the queue is donated."""
+    platform = setting.mesh.devices.flat[0].platform
+    return _compiled_advance(platform)(setting, data, shares, queue, n_rounds)
+
+
+@cache
+def _compiled_advance(platform: str) -> Callable[..., QueueState]:
+    options = _WIDE_VECTORS if platform == "cpu" and _can_compile(_WIDE_VECTORS) else None
+    return jax.jit(_advance, static_argnums=0, donate_argnums=3, compiler_options=options)
+
+
+def _advance(
     setting: Setting, data: Data, shares: Any, queue: QueueState, n_rounds: Any
 ) -> QueueState:
     def local(shared: tuple, queue: QueueState, shares: Any) -> QueueState:
@@ -140,6 +154,15 @@ def advance(
         return _engine(setting, data).advance(queue, shares, n_rounds)
 
     return _on_each(setting, local, (data, n_rounds), (queue, shares))
+
+
+def _can_compile(options: Any) -> bool:
+    """Whether this XLA knows the options, which it may give up."""
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except Exception:  # of a type that JAX does not export
+        return False
+    return True
 
 
 @_on_its_mesh

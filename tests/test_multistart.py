@@ -26,6 +26,7 @@ from jamsgrad import (
     sample_starts,
 )
 from jamsgrad import _multistart as host
+from jamsgrad import _sharded_queue as sharded
 
 KEY = jax.random.key(3)
 BOX = problems.himmelblau.bounds
@@ -121,6 +122,17 @@ def test_own_starts_come_first_and_drawn_ones_fill_up(found):
 
 
 # Devices, lanes, watchers
+
+
+def test_options_that_xla_does_not_know_are_left_out(found, monkeypatch):
+    compiled = sharded._compiled_advance.__wrapped__
+    assert sharded._can_compile({})
+    assert sharded._can_compile(sharded._WIDE_VECTORS)
+    unknown = {"xla_cpu_what_nobody_knows": 512}
+    assert not sharded._can_compile(unknown)
+    monkeypatch.setattr(sharded, "_WIDE_VECTORS", unknown)
+    monkeypatch.setattr(sharded, "_compiled_advance", compiled)
+    assert_rows_close(rows(search()), rows(found))
 
 
 def test_watching_and_running_again_change_no_bit(found):
