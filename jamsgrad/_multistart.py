@@ -151,7 +151,7 @@ def multistart(
         stop=stop,
         steps_per_round=_ceil(max_steps + 1, _ceil(max_steps + 1, _STEPS_PER_ROUND)),
     )
-    share = _ceil(n_starts, mesh.size)
+    share = sharded.share_of_each(mesh, n_starts)
     if lanes is None:
         lanes = _lanes_for(points, mesh.devices[0].platform)
     setting = sharded.Setting(

@@ -50,6 +50,11 @@ def _put(mesh: Mesh, array: np.ndarray, *axes: str) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
 
+def share_of_each(mesh: Mesh, n: int) -> int:
+    """How many of n starts a device has; the last devices have fewer."""
+    return -(-n // mesh.size)
+
+
 def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Array]:
     """The starts in equal shares, the last ones filled up; and how many of each share are real."""
     filling = share * mesh.size - n
@@ -188,7 +193,7 @@ def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Re
         return _engine(setting, data).collect(queue)
 
     records = _on_each(setting, local, data, (queue,))
-    share = -(-n // setting.mesh.size)  # rows; what comes after them filled up a chunk
+    share = share_of_each(setting.mesh, n)  # rows; what comes after them filled up a chunk
 
     def rows(leaf: jax.Array) -> jax.Array:
         return leaf[:, :share].reshape(share * len(leaf), *leaf.shape[2:])[:n]
