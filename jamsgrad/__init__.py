@@ -5,13 +5,13 @@ import typing as _typing
 
 from jamsgrad import interop as interop
 from jamsgrad import schedules as schedules
-from jamsgrad._amsgrad import Convention as Convention
-from jamsgrad._amsgrad import ScaleByAmsgradState as ScaleByAmsgradState
-from jamsgrad._amsgrad import conventions as conventions
-from jamsgrad._amsgrad import scale_by_amsgrad as scale_by_amsgrad
-from jamsgrad._optimizers import amsgrad as amsgrad
-from jamsgrad._optimizers import amsgradw as amsgradw
-from jamsgrad._precision import MomentDtypes as MomentDtypes
+from jamsgrad._optimizer.algorithm import Convention as Convention
+from jamsgrad._optimizer.algorithm import ScaleByAmsgradState as ScaleByAmsgradState
+from jamsgrad._optimizer.algorithm import conventions as conventions
+from jamsgrad._optimizer.algorithm import scale_by_amsgrad as scale_by_amsgrad
+from jamsgrad._optimizer.aliases import amsgrad as amsgrad
+from jamsgrad._optimizer.aliases import amsgradw as amsgradw
+from jamsgrad._optimizer.rounding import MomentDtypes as MomentDtypes
 
 if _typing.TYPE_CHECKING:
     from jamsgrad._searching import *  # noqa: F403

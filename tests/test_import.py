@@ -29,9 +29,9 @@ def test_import_leaves_out(imported, heavy):
 
 
 def test_those_who_train_do_not_wait_for_the_search(imported):
-    assert "jamsgrad._amsgrad" in imported
-    assert "jamsgrad._search" not in imported
-    assert jamsgrad.minimize.__module__ == "jamsgrad._minimize"
+    assert "jamsgrad._optimizer.algorithm" in imported
+    assert "jamsgrad._search.step" not in imported
+    assert jamsgrad.minimize.__module__ == "jamsgrad._search.minimize"
     with pytest.raises(AttributeError, match="no attribute 'minimise'"):
         jamsgrad.minimise  # noqa: B018
 

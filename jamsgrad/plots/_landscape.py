@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from jamsgrad import _bounds, _check
-from jamsgrad._search import checked_objective
+from jamsgrad import _check
+from jamsgrad._search import bounds as _bounds
+from jamsgrad._search.step import checked_objective
 from jamsgrad.plots import _axes
 from jamsgrad.problems import Problem
 

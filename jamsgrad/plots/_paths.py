@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from jamsgrad import _check
-from jamsgrad._minimize import Path, Result
+from jamsgrad._search.minimize import Path, Result
 from jamsgrad.plots import _axes
 from jamsgrad.plots._landscape import Function, contour, of_two_variables
 

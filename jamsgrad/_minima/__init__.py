@@ -1,0 +1,1 @@
+"""Which minima many searches found, and how sure that is."""

@@ -1,0 +1,50 @@
+"""What kind of point a search ended in, by the gradient and the Hessian there."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jamsgrad._tree import RowObjective, as_tree
+
+
+def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]:
+    """The kind of the point, and the condition number of its Hessian: see `Minimum`."""
+    fun, args, like, low, high, scale = objective
+    try:
+        row = point.astype(objective.dtype)
+        grad, hessian = map(np.asarray, _derivatives(fun, row, like, args))
+    except (TypeError, ValueError, NotImplementedError):
+        return "unknown", np.nan  # a custom derivative may not have a second one
+    if not (np.isfinite(grad).all() and np.isfinite(hessian).all()):
+        return "unknown", np.nan
+    movable = low < high
+    held = movable & (((point <= low) & (grad > 0)) | ((point >= high) & (grad < 0)))
+    free = movable & ~held
+    otherwise = "on the boundary" if held.any() else "minimum"
+    if not free.any():
+        return otherwise, np.nan
+
+    curvature = np.linalg.eigvalsh(hessian[np.ix_(free, free)])
+    size = np.abs(curvature)
+    # Zero is what rounding may have made, and what is so flat that the gradient which is left
+    # would carry the minimum away by a tenth of the scale.
+    rounding = 100 * point.size * np.finfo(hessian.dtype).eps * size.max()
+    zero = max(rounding, 10 * np.abs(grad / scale)[free].max())
+    flat = (size <= zero).any()
+    condition = np.inf if flat else float(size.max() / size.min())
+    if (curvature < -zero).any():
+        return "saddle", condition
+    return "flat" if flat and not held.any() else otherwise, condition
+
+
+@partial(jax.jit, static_argnames="fun")
+def _derivatives(
+    fun: Callable, row: jax.Array, like: Any, args: tuple
+) -> tuple[jax.Array, jax.Array]:
+    def objective(row: jax.Array) -> jax.Array:
+        return fun(as_tree(row, like), *args)
+
+    return jax.grad(objective)(row), jax.hessian(objective)(row)

@@ -1,0 +1,1 @@
+"""Many searches at once: lanes on devices, from starts to a result."""

@@ -1,0 +1,169 @@
+"""`basin_map`: which start leads to which minimum, for a function of two variables."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from jamsgrad import _check
+from jamsgrad._minima.minima import Minimum
+from jamsgrad._multistart.multistart import multistart
+from jamsgrad._multistart.result import MultiStartResult
+from jamsgrad._multistart.starts import placed
+from jamsgrad._search import bounds as _bounds
+from jamsgrad._tree import as_rows
+
+
+class BasinMap(NamedTuple):
+    """Where the searches from a grid of starts ended; [i, j] belongs to the start (x0[j], x1[i]).
+
+    So rows are the second variable, as `imshow(..., origin="lower")` and `contour` want it. The
+    starts are the middles of pixels that tile the box: the share of a basin among them is its
+    share of the box.
+
+    Attributes:
+      x0: the first variable of the starts, ascending, shape (resolution,).
+      x1: the second one, likewise.
+      basin: the number in `minima` of the minimum that each search ended in, -1 without success;
+        shape (resolution, resolution), as those that follow.
+      fun: the value where it ended; NaN where nothing was evaluated.
+      n_steps: steps taken.
+      status: why it stopped, a `Status`.
+      minima: the distinct minima, the lowest first.
+      result: the searches themselves; that of [i, j] has the number i * resolution + j.
+
+    Example:
+      >>> import jamsgrad
+      >>> bowl = jamsgrad.problems.bowl
+      >>> found = jamsgrad.basin_map(bowl.fun, bowl.bounds, jamsgrad.amsgrad(0.1), resolution=4)
+      >>> found.x0.tolist(), found.basin.tolist()[0]
+      ([-0.75, -0.25, 0.25, 0.75], [0, 0, 0, 0])
+    """
+
+    x0: np.ndarray
+    x1: np.ndarray
+    basin: np.ndarray
+    fun: np.ndarray
+    n_steps: np.ndarray
+    status: np.ndarray
+    minima: tuple[Minimum, ...]
+    result: MultiStartResult
+
+    def __repr__(self) -> str:
+        """The size of the map, and the summary of its searches."""
+        return f"{self.x1.size} x {self.x0.size} starts: {self.result.summary()}"
+
+
+def basin_map(
+    fun: Callable,
+    bounds: Any,
+    optimizer: optax.GradientTransformation,
+    *,
+    resolution: int = 256,
+    args: tuple = (),
+    lanes: int | None = None,
+    mesh: Mesh | None = None,
+    max_steps: int = 1000,
+    gtol: float | None = 1e-5,
+    ftol: float | None = None,
+    xtol: float | None = None,
+    patience: int = 1,
+) -> BasinMap:
+    r"""Search a function of two variables from a grid of starts: who ends where?
+
+    With l and h the ends of the box and r the resolution, the search of [i, j] starts at
+
+    .. math:: x_0 = l_0 + \frac{j + 1/2}{r} (h_0 - l_0), \quad
+              x_1 = l_1 + \frac{i + 1/2}{r} (h_1 - l_1)
+
+    Args:
+      fun: the objective, `fun(x, *args)`: a real scalar.
+      bounds: the box, finite, in any of the forms of `minimize`; it gives x its shape, an array of
+        shape (2,) or a tree that holds two numbers in all. Where both ends are numbers they are
+        those of either variable.
+      optimizer: any optax transformation.
+      resolution: starts along each side, at least 2.
+      args: further arguments of `fun`, trees of arrays.
+      lanes: as in `multistart`.
+      mesh: as in `multistart`.
+      max_steps: as in `minimize`.
+      gtol: as in `minimize`.
+      ftol: as in `minimize`.
+      xtol: as in `minimize`.
+      patience: as in `minimize`.
+
+    Returns:
+      A `BasinMap`, which `jamsgrad.plots.basins` draws.
+
+    Raises:
+      ValueError: if x has not two variables, the box is not finite or has no area, or an option is
+        out of its range.
+      TypeError: if `fun` does not return a real scalar, or an argument has another type.
+
+    Example:
+      >>> import jamsgrad
+      >>> problem = jamsgrad.problems.himmelblau
+      >>> optimizer = jamsgrad.amsgrad(0.3, b2=0.99)
+      >>> found = jamsgrad.basin_map(
+      ...     problem.fun, problem.bounds, optimizer, resolution=20, gtol=1e-3)
+      >>> found.basin.shape, len(found.minima), (found.basin >= 0).mean().item()
+      ((20, 20), 4, 1.0)
+
+    References:
+      The searches are those of `multistart`, their stop rules those of `minimize`.
+    """
+    resolution = _check.integer("resolution", resolution, 2)
+    box = _plane(bounds)
+    middles = (np.arange(resolution) + 0.5) / resolution
+    units = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
+    starts = placed(units, box)
+    result = multistart(
+        fun,
+        box,
+        optimizer,
+        key=jax.random.key(0),  # nothing is left to chance
+        n_starts=len(units),
+        starts=starts,
+        args=args,
+        lanes=lanes,
+        mesh=mesh,
+        max_steps=max_steps,
+        gtol=gtol,
+        ftol=ftol,
+        xtol=xtol,
+        patience=patience,
+    )
+    shape = resolution, resolution
+    points = as_rows(starts).reshape(*shape, 2)
+    rows = result.rows
+    return BasinMap(
+        x0=points[0, :, 0],
+        x1=points[:, 0, 1],
+        basin=result.basin.reshape(shape),
+        fun=rows.fun.reshape(shape),
+        n_steps=rows.n_steps.reshape(shape),
+        status=rows.status.reshape(shape),
+        minima=result.minima,
+        result=result,
+    )
+
+
+def _plane(bounds: Any) -> _bounds.Bounds:
+    """The finite box of two variables, or an error."""
+    box = _bounds.box(bounds)
+    if isinstance(box.lower, jax.Array) and box.lower.shape == ():
+        box = _bounds.Bounds(*(jnp.broadcast_to(end, 2) for end in box))
+    lowers, uppers = map(jax.tree.leaves, box)
+    if sum(low.size for low in lowers) != 2:
+        shape = jax.tree.map(jnp.shape, box.lower)
+        raise ValueError(f"a basin map needs two variables, got bounds of shape {shape}")
+    if not all((low < high).all() for low, high in zip(lowers, uppers, strict=True)):
+        lower, upper = (jax.tree.map(np.asarray, end) for end in box)
+        raise ValueError(
+            f"a basin map needs lower < upper, got {lower} and {upper}; {_bounds.A_TUPLE}"
+        )
+    return box

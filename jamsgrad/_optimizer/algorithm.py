@@ -1,0 +1,304 @@
+"""AMSGrad as Reddi, Kale and Kumar wrote it (ICLR 2018, Algorithm 2): the algorithm, nothing else.
+
+    m_t    = b1_t m_{t-1} + (1 - b1_t) g_t
+    v_t    = b2_t v_{t-1} + (1 - b2_t) |g_t|^2
+    vhat_t = max(vhat_{t-1}, v_t)
+    u_t    = m_t / (sqrt(vhat_t) + eps)             eps = 0 in the paper
+    x_t    = Proj_F(x_{t-1} - alpha_t u_t)          in aliases.py and _search/bounds.py
+
+g_t is the gradient at x_{t-1}; m, v and vhat start at 0.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from jamsgrad import _check
+from jamsgrad._optimizer import rounding as _precision
+from jamsgrad._optimizer.rounding import MomentDtypes
+
+
+class Convention(NamedTuple):
+    """Where AMSGrad corrects the bias of its moments, which libraries do not agree on.
+
+    With c1 = 1 - prod(b1_i) and c2 = 1 - prod(b2_i), the sums of the weights in m and v:
+
+    | `debias_v`     | maximum over | denominator                                              |
+    |----------------|--------------|----------------------------------------------------------|
+    | `"never"`      | v            | sqrt(vhat + eps_root) + eps                              |
+    | `"before_max"` | v / c2       | sqrt(vhat + eps_root) + eps                              |
+    | `"after_max"`  | v            | sqrt(vhat / c2 + eps_root) + eps, or with `eps_hat`      |
+    |                |              | (sqrt(vhat + eps_root) + eps) / sqrt(c2)                 |
+
+    AMSGrad exists because its denominator never shrinks. That holds for `"never"` and
+    `"before_max"`; with `"after_max"` c2 grows after the maximum was taken, and it does not.
+
+    Attributes:
+      debias_m: whether the numerator is m / c1 instead of m.
+      debias_v: "never", "before_max" or "after_max".
+      eps_hat: whether eps joins sqrt(vhat) before the division by sqrt(c2); needs "after_max".
+      eps: the eps that is used when the caller gives none.
+
+    Example:
+      >>> import jamsgrad
+      >>> jamsgrad.conventions["keras"]
+      Convention(debias_m=True, debias_v='after_max', eps_hat=True, eps=1e-07)
+      >>> mixed = jamsgrad.Convention(debias_m=True, debias_v="never")
+      >>> optimizer = jamsgrad.amsgrad(1e-3, convention=mixed)
+    """
+
+    debias_m: bool
+    debias_v: str
+    eps_hat: bool = False
+    eps: float = 1e-8
+
+
+conventions: dict[str, Convention] = {
+    "paper": Convention(debias_m=False, debias_v="never"),
+    "optax": Convention(debias_m=True, debias_v="before_max"),
+    "pytorch": Convention(debias_m=True, debias_v="after_max"),
+    "keras": Convention(debias_m=True, debias_v="after_max", eps_hat=True, eps=1e-7),
+}
+
+
+class ScaleByAmsgradState(NamedTuple):
+    """The state of `scale_by_amsgrad`.
+
+    Attributes:
+      count: steps taken so far, int32 scalar.
+      m: average of the gradients, shaped like the parameters.
+      v: average of their squared magnitudes, real, shaped like the parameters.
+      vhat: the largest v (v / c2 with "before_max") so far, likewise.
+      m_weight: c1, the sum of the weights in m, scalar.
+      v_weight: c2, the sum of the weights in v, scalar.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import optax
+      >>> import jamsgrad
+      >>> state = jamsgrad.amsgrad(0.1).init(jnp.ones(2))
+      >>> optax.tree_utils.tree_get(state, "vhat").shape
+      (2,)
+    """
+
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] optax's name for it
+    m: Any
+    v: Any
+    vhat: Any
+    m_weight: jax.Array
+    v_weight: jax.Array
+
+
+def scale_by_amsgrad(
+    b1: optax.ScalarOrSchedule = 0.9,
+    b2: optax.ScalarOrSchedule = 0.999,
+    eps: jax.typing.ArrayLike | None = None,
+    eps_root: jax.typing.ArrayLike = 0.0,
+    *,
+    convention: str | Convention = "paper",
+    moment_dtype: str | MomentDtypes | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Scale gradients by the AMSGrad rule, without a learning rate and without its sign.
+
+    .. math::
+      m_t &= \beta_{1,t} m_{t-1} + (1 - \beta_{1,t}) g_t \\
+      v_t &= \beta_{2,t} v_{t-1} + (1 - \beta_{2,t}) |g_t|^2 \\
+      \hat v_t &= \max(\hat v_{t-1}, v_t) \\
+      u_t &= m_t / (\sqrt{\hat v_t} + \epsilon)
+
+    A coordinate whose vhat (plus eps_root) is 0 has seen no gradient yet: its update is 0 for any
+    eps, 0 included, and so is its derivative. In float32 that holds for gradients whose square
+    underflows, below about 1e-19 / sqrt(1 - b2).
+
+    A finite gradient whose square overflows, above 1.8e19 in float32, is clipped to where it does
+    not: v = inf would never leave the maximum, and the coordinate would never move again. One such
+    gradient gives the updates of float64; of several, the sizes are lost. That a maximum remembers
+    a spike is the algorithm's own: where spikes are errors, put `optax.clip_by_global_norm` before
+    this. NaN and infinite gradients are not touched: they show, and `optax.apply_if_finite` leaves
+    them out.
+
+    Args:
+      b1: decay rate of m: a number in [0, 1), a 0-d array, or a schedule from the count of steps
+        taken (0 at the first) to such a number (not checked). b1_t = b1^t of the tutorial is
+        `optax.exponential_decay(b1, 1, b1)`; b1 / t of the paper is `schedules.inverse_time(b1)`.
+      b2: decay rate of v, likewise.
+      eps: added to the square root, at least 0; None takes the convention's own.
+      eps_root: added under the square root, at least 0.
+      convention: "paper", "optax", "pytorch", "keras" or a `Convention`: whose numbers to give.
+      moment_dtype: how m, v and vhat are stored: None for the dtype of each parameter, float32 at
+        least; "bfloat16" for 6 bytes of state per parameter; or a `MomentDtypes`.
+
+    Returns:
+      An optax gradient transformation with a `ScaleByAmsgradState`. Updates have the dtype of the
+      gradients; the dtypes of the state never change.
+
+    Raises:
+      ValueError: if a concrete hyperparameter is out of its range (traced ones are not checked),
+        the convention is unknown or impossible, or a moment cannot be stored in its dtype.
+      TypeError: if a hyperparameter is no number; by `init`, if a parameter is neither floating nor
+        complex.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> import jamsgrad
+      >>> optimizer = optax.chain(
+      ...     optax.clip_by_global_norm(1.0), jamsgrad.scale_by_amsgrad(b2=0.99), optax.scale(-0.1))
+      >>> x = jnp.array([3.0, -4.0])
+      >>> updates, state = optimizer.update(jax.grad(lambda x: x @ x)(x), optimizer.init(x))
+      >>> [round(u, 4) for u in updates.tolist()]
+      [-0.1, 0.1]
+
+    References:
+      Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, ICLR 2018, Algorithm 2.
+      The other conventions: optax 0.2.8 `amsgrad`, torch 2.13.0 `Adam(amsgrad=True)`,
+      Keras 3.15.1 `Adam(amsgrad=True)`.
+    """
+    rule = _rule(convention)
+    eps = rule.eps if eps is None else eps
+    for name, b in (("b1", b1), ("b2", b2)):
+        if not callable(b):
+            _check.in_range(name, b, 0, 1, open_high=True)
+    _check.in_range("eps", eps, 0)
+    _check.in_range("eps_root", eps_root, 0)
+    stored = _precision.moment_dtypes(moment_dtype)
+
+    def init(params: Any) -> ScaleByAmsgradState:
+        params = _floating(params)
+        weight_dtype = _precision.widest(*jax.tree.leaves(params))
+        return ScaleByAmsgradState(
+            count=jnp.zeros([], jnp.int32),
+            m=jax.tree.map(lambda p: _precision.zeros_like(p, stored.m), params),
+            v=jax.tree.map(lambda p: _precision.zeros_like(jnp.real(p), stored.v), params),
+            vhat=jax.tree.map(lambda p: _precision.zeros_like(jnp.real(p), stored.vhat), params),
+            m_weight=jnp.zeros([], weight_dtype),
+            v_weight=jnp.zeros([], weight_dtype),
+        )
+
+    def update(
+        updates: Any,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[Any, ScaleByAmsgradState]:
+        del params, extra_args
+        count = _precision.exact(state.count)
+        b1_t, b2_t = _decay(b1, count), _decay(b2, count)
+        # The weights are averages of ones: exact under schedules, and free of the cancellation in
+        # 1 - b**t, which in float32 is off by 0.7 % at b2 = 0.999999 and which a max remembers.
+        m_weight = _average(b1_t, state.m_weight, 1.0, _precision.dither(state.m_weight, count))
+        v_weight = _average(b2_t, state.v_weight, 1.0, _precision.dither(state.v_weight, count))
+        c1 = m_weight if rule.debias_m else 1.0
+        c2_before = v_weight if rule.debias_v == "before_max" else 1.0
+        c2_after = v_weight if rule.debias_v == "after_max" else 1.0
+        eps_t, eps_root_t = eps, eps_root
+        if rule.eps_hat:  # (sqrt(vhat) + eps) / sqrt(c2) = sqrt(vhat / c2) + eps / sqrt(c2)
+            eps_t, eps_root_t = (jnp.asarray(e, v_weight.dtype) for e in (eps, eps_root))
+            eps_t, eps_root_t = eps_t / jnp.sqrt(v_weight), eps_root_t / v_weight
+
+        def leaf(i: int, grad: jax.Array, m: jax.Array, v: jax.Array, vhat: jax.Array) -> tuple:
+            wide = partial(_precision.widen, dtype=_precision.widest(m, v, vhat))
+
+            def average(b, old, new, dither):
+                new = _average(b, wide(old), new)
+                return _precision.store_average(new, old.dtype, state.count, dither)
+
+            def maximum(old, new):
+                new = jnp.maximum(new, 0)  # as it was; XLA on CPUs takes 1.5 times for max alone
+                return _precision.store_max(jnp.maximum(wide(old), new), old.dtype)
+
+            g = wide(_with_finite_square(grad, v, vhat))
+            m = average(b1_t, m, g, dither=2 * i)
+            v = average(b2_t, v, _abs_sq(g), dither=2 * i + 1)
+            vhat = maximum(vhat, wide(v) / wide(c2_before))
+            root = _sqrt_or_inf(wide(vhat) / wide(c2_after) + wide(eps_root_t))
+            u = _divide(wide(m), wide(c1) * (root + wide(eps_t)))
+            return u.astype(grad.dtype), m, v, vhat
+
+        grads, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, updates))
+        moments = map(treedef.flatten_up_to, (state.m, state.v, state.vhat))
+        new = [leaf(i, *xs) for i, xs in enumerate(zip(grads, *moments, strict=True))]
+        updates, m, v, vhat = (treedef.unflatten([x[k] for x in new]) for k in range(4))
+        count = jnp.asarray(optax.safe_increment(state.count))
+        return updates, ScaleByAmsgradState(count, m, v, vhat, m_weight, v_weight)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _average(decay: tuple, old: jax.Array, new: Any, dither: Any = 0.0) -> jax.Array:
+    """The exponential average b old + (1 - b) new, for decay = (b, 1 - b).
+
+    It goes from the end that is nearer: b near 1 is badly rounded in float32, 1 - b is not.
+    """
+    b, rest = (jnp.asarray(x, old.dtype) for x in decay)
+    near = b >= 0.5
+    step = jnp.where(near, rest, -b) * (new - old)
+    return jnp.where(near, old, new) + (step + dither)
+
+
+def _decay(b: Any, count: jax.Array) -> tuple:
+    """(b, 1 - b) at this step, before either is rounded to the dtype that it meets."""
+    b_t: Any = b(count) if callable(b) else b
+    return b_t, 1.0 - b_t
+
+
+def _with_finite_square(g: jax.Array, *stored: jax.Array) -> jax.Array:
+    """g, clipped to where v stays finite as it is stored: a maximum would remember inf for ever."""
+    largest = min(float(jnp.finfo(x.dtype).max) for x in stored)
+    limit = ((0.49 if jnp.iscomplexobj(g) else 0.98) * largest) ** 0.5
+    if limit > float(jnp.finfo(g.dtype).max):
+        return g
+
+    def part(x: jax.Array) -> jax.Array:
+        return jnp.clip(x, -limit, limit) + 0 * x  # of inf that is NaN, which still shows
+
+    return lax.complex(part(g.real), part(g.imag)) if jnp.iscomplexobj(g) else part(g)
+
+
+def _abs_sq(g: jax.Array) -> jax.Array:
+    return jnp.square(g.real) + jnp.square(g.imag) if jnp.iscomplexobj(g) else jnp.square(g)
+
+
+def _sqrt_or_inf(x: jax.Array) -> jax.Array:
+    """sqrt(x), but inf at 0: where no gradient was seen, u = 0 / inf = 0, and so is du."""
+    return jnp.sqrt(jnp.where(x == 0, jnp.inf, x))
+
+
+def _divide(m: jax.Array, denominator: jax.Array) -> jax.Array:
+    if jnp.iscomplexobj(m):
+        return lax.complex(m.real / denominator, m.imag / denominator)
+    return m / denominator
+
+
+def _rule(convention: str | Convention) -> Convention:
+    if not isinstance(convention, Convention):
+        _check.one_of("convention", convention, conventions, or_else="a jamsgrad.Convention")
+        return conventions[convention]
+    if not isinstance(convention.debias_m, bool):
+        raise TypeError(f"convention.debias_m must be a bool, got {convention.debias_m!r}")
+    _check.one_of("convention.debias_v", convention.debias_v, ("never", "before_max", "after_max"))
+    if convention.eps_hat and convention.debias_v != "after_max":
+        raise ValueError(
+            "convention.eps_hat=True needs debias_v='after_max', "
+            f"got debias_v={convention.debias_v!r}"
+        )
+    return convention
+
+
+def _floating(params: Any) -> Any:
+    """The parameters as arrays, all of them floating or complex."""
+
+    def leaf(path: Any, p: Any) -> jax.Array:
+        p = p if hasattr(p, "dtype") else jnp.asarray(p)
+        if not jnp.issubdtype(p.dtype, jnp.inexact):
+            raise TypeError(
+                f"parameter {jax.tree_util.keystr(path) or '(the whole tree)'} has dtype {p.dtype}:"
+                " AMSGrad needs floating or complex parameters; leave others out by optax.masked"
+            )
+        return jnp.asarray(p) if isinstance(p, np.ndarray) else p
+
+    return jax.tree_util.tree_map_with_path(leaf, params)

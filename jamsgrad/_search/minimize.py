@@ -1,0 +1,328 @@
+"""`minimize`: the loop around one search."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.core import Tracer
+
+from jamsgrad import _check
+from jamsgrad._search import bounds as _bounds
+from jamsgrad._search.step import Point, Record, SearchState, Status, Stop, search, stop_options
+
+
+class Path(NamedTuple):
+    """The recorded rows of a search; those after `n_recorded` are NaN, with step -1.
+
+    Attributes:
+      step: int32, shape (rows,): steps taken when the row was written, 0 for the start.
+      x: the points, each leaf with the rows as a new first axis.
+      fun: their values, shape (rows,).
+      grad_norm: largest component of the projected gradient there, shape (rows,).
+      n_recorded: how many rows were written.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import jamsgrad
+      >>> path = jamsgrad.minimize(
+      ...     jnp.square, jnp.array(1.0), jamsgrad.amsgrad(0.1), max_steps=40, record_every=10
+      ... ).path
+      >>> int(path.n_recorded), path.step.tolist()
+      (5, [0, 10, 20, 30, 40])
+    """
+
+    step: jax.Array
+    x: Any
+    fun: jax.Array
+    grad_norm: jax.Array
+    n_recorded: jax.Array
+
+
+class Result(NamedTuple):
+    """What a search found. `fun` is always the objective at exactly this `x`.
+
+    Attributes:
+      x: the point with the lowest value seen, or the point at which a tolerance stopped the search.
+      fun: its value.
+      grad_norm: the largest component of its gradient, of the projected one with bounds.
+      n_steps: steps taken.
+      status: why the search stopped, a `Status`.
+      aux: the auxiliary output of the objective at x, None without `has_aux`.
+      path: the recorded rows, a `Path`; None without `record_every`.
+      last_x: where the search stood when it stopped; None if it was one of many.
+      opt_state: the optimizer's state there; with last_x it continues the search bit for bit, with
+        a new record: best point, n_steps and patience start again. None if it was one of many.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import jamsgrad
+      >>> jamsgrad.minimize(jnp.square, jnp.array(0.0), jamsgrad.amsgrad(0.1))
+      GTOL after 0 steps: Converged: no component of the gradient is larger than gtol.
+              x: 0.0
+            fun: 0
+      grad_norm: 0
+    """
+
+    x: Any
+    fun: jax.Array
+    grad_norm: jax.Array
+    n_steps: jax.Array
+    status: jax.Array
+    aux: Any
+    path: Path | None
+    last_x: Any
+    opt_state: Any
+
+    @property
+    def success(self) -> jax.Array:
+        """Whether a tolerance was met, or without tolerances all steps were run."""
+        return self.status > 0
+
+    @property
+    def message(self) -> str:
+        """Why the search stopped, in a sentence that says what to try.
+
+        Raises:
+          ValueError: if these are the results of many searches, as under `vmap`.
+        """
+        if jnp.ndim(self.status):
+            raise ValueError(f"a message belongs to one search, not to {self.status.shape} of them")
+        return Status(int(self.status)).message
+
+    def __repr__(self) -> str:
+        """The result as a person reads it."""
+        one = isinstance(self.status, jax.Array) and not isinstance(self.status, Tracer)
+        if not one or self.status.shape:
+            return f"Result(x={self.x!r}, fun={self.fun!r}, status={self.status!r})"
+        status = Status(int(self.status))
+        x = jax.tree.map(np.asarray, self.x)
+        return (
+            f"{status.name} after {self.n_steps} steps: {status.message}\n"
+            f"        x: {x}\n"
+            f"      fun: {self.fun:.8g}\n"
+            f"grad_norm: {self.grad_norm:.3g}"
+        )
+
+
+Carry = tuple[SearchState, Path | None]
+
+
+def minimize(
+    fun: Callable,
+    x0: Any,
+    optimizer: optax.GradientTransformation,
+    *,
+    args: tuple = (),
+    bounds: Any = None,
+    max_steps: int = 1000,
+    gtol: float | None = 1e-5,
+    ftol: float | None = None,
+    xtol: float | None = None,
+    patience: int = 1,
+    has_aux: bool = False,
+    record_every: int | None = None,
+    loop: str = "while",
+    throw: bool = False,
+    opt_state: Any = None,
+) -> Result:
+    r"""Minimise `fun` from one start by any optax optimizer.
+
+    .. math:: x_t = \mathrm{Proj}(x_{t-1} + u_t), \quad u_t = \text{optimizer}(\nabla f(x_{t-1}))
+
+    stopping at the first of
+
+    .. math::
+      \max_i |g_i| &\le \text{gtol} \\
+      |f_t - f_{t-1}| &\le \text{ftol} \max(1, |f_t|) \\
+      |x_t - x_{t-1}|_i &\le \text{xtol} \max(1, |x_t|_i) \text{ for all } i
+
+    the last two `patience` times in a row, or at NaN and infinity, or after `max_steps`. With
+    bounds, g is the projected gradient. Works under `jit` and `vmap`, and forward-mode
+    differentiation goes through both loops. Called again with the same `fun`, `optimizer` and
+    shapes it does not compile again: build the optimizer once, and hand data over in `args`.
+
+    Args:
+      fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar, or (scalar, aux)
+        with `has_aux`.
+      x0: the start, an array or a tree of arrays, floating; inside the bounds. A list is a tree of
+        its numbers: `jnp.array([1.0, 2.0])` is the array.
+      optimizer: any optax transformation, such as `jamsgrad.amsgrad(0.1)`. It is called with
+        `value=`, `grad=` and `value_fn=`, as `optax.lbfgs` needs.
+      args: further arguments of `fun`, trees of arrays.
+      bounds: None; a tuple (lower, upper) of trees that broadcast to x0; an array or a list of n
+        pairs, None in a list being no bound; or a `scipy.optimize.Bounds`. A tuple is always
+        (lower, upper), never pairs. x is projected onto them after every step.
+      max_steps: the largest number of steps, at least 0.
+      gtol: stop when no component of the gradient is larger; at least 0, None for never.
+      ftol: stop when the value changes by no more, relative to it where that is above 1.
+      xtol: stop when no component of x changes by more, relative to it where that is above 1.
+      patience: how many times in a row ftol and xtol must be met, at least 1.
+      has_aux: whether `fun` returns an auxiliary output too.
+      record_every: record every so many steps, start included, in `result.path`; None for not.
+      loop: "while" ends with the search. "scan" always runs through max_steps, and what
+        comes after the end changes nothing: choose it for derivatives in reverse mode.
+      throw: whether to raise FloatingPointError at NaN or infinity; ignored under jit.
+      opt_state: the state of the optimizer to start from, None for a new one. With
+        `x0=result.last_x, opt_state=result.opt_state` a search continues where it stopped,
+        bit for bit; its record (best point, n_steps, patience) starts again.
+
+    Returns:
+      A `Result`. A search that fails still holds its best finite point, if it met one.
+
+    Raises:
+      ValueError: if an option is out of its range, x0 is outside the bounds, or they do not fit.
+      TypeError: if x0 is not floating, `fun` does not return a real scalar, the optimizer does not
+        keep the types of x and of its state, or an argument has another type.
+      FloatingPointError: with `throw`, if the search met NaN or infinity.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import jamsgrad
+      >>> def f(x, center):
+      ...     return jnp.sum((x - center) ** 2)
+      >>> optimizer = jamsgrad.amsgrad(0.1, b2=0.99)
+      >>> result = jamsgrad.minimize(f, jnp.zeros(2), optimizer, args=(jnp.array([1.0, 2.0]),))
+      >>> bool(result.success), jamsgrad.Status(int(result.status)).name
+      (True, 'GTOL')
+      >>> print(jnp.round(result.x, 3))
+      [1. 2.]
+
+    References:
+      Reddi, Kale and Kumar, ICLR 2018, Algorithm 2 (the projection); the stop rules are
+      after those of `scipy.optimize.minimize(method="L-BFGS-B")`, with xtol beside them.
+    """
+    _check.one_of("loop", loop, ("while", "scan"))
+    if record_every is not None:
+        record_every = _check.integer("record_every", record_every, 1)
+    check_arguments(fun, optimizer, args)
+    stop = stop_options(max_steps, gtol, ftol, xtol, patience)
+    x0 = floating(x0)
+    if opt_state is not None:
+        try:
+            _check.same_type("opt_state", opt_state, jax.eval_shape(optimizer.init, x0))
+        except TypeError as error:
+            raise ValueError(
+                f"opt_state is not a state of this optimizer for x0: {error}"
+            ) from None
+    box = _bounds.parse(bounds, x0)
+    _bounds.check_inside(x0, box)
+    result = _minimize(
+        fun,
+        optimizer,
+        x0,
+        opt_state,
+        args,
+        box,
+        stop,
+        has_aux=has_aux,
+        record_every=record_every or 1,
+        rows=0 if record_every is None else stop.max_steps // record_every + 1,
+        n_iterations=stop.max_steps + 1 if loop == "scan" else None,
+    )
+    traced = isinstance(result.status, Tracer)
+    if throw and not traced and (result.status == Status.NONFINITE).any():
+        raise FloatingPointError(f"minimize: {result!r}")
+    return result
+
+
+def check_arguments(fun: Any, optimizer: Any, args: Any) -> None:
+    """Raise unless `fun` is a function, `optimizer` is one and `args` is a tuple of arrays."""
+    if not callable(fun):
+        raise TypeError(f"fun must be a function of x, got {fun!r}")
+    _check.hashable("fun", fun)
+    if not (isinstance(optimizer, optax.GradientTransformation) and all(map(callable, optimizer))):
+        raise TypeError(
+            f"optimizer must be an optax.GradientTransformation, got {optimizer!r}; "
+            "call the function that makes it, as in amsgrad(0.1)"
+        )
+    _check.hashable("optimizer", optimizer)
+    if not isinstance(args, tuple):
+        raise TypeError(f"args must be a tuple of the further arguments of fun, got {args!r}")
+    _check.arrays("args", args)
+
+
+def floating(x: Any, name: str = "x0") -> Any:
+    """The start as strongly typed arrays, or an error that names what is not floating."""
+
+    def leaf(path: Any, value: Any) -> jax.Array:
+        path = f"{name}{jax.tree_util.keystr(path)}"
+        dtype = _check.array(path, value).dtype
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(f"{path} has dtype {dtype}: a search needs floating x")
+        return jnp.asarray(value, dtype)
+
+    x = jax.tree_util.tree_map_with_path(leaf, x)
+    if not any(value.size for value in jax.tree.leaves(x)):
+        raise ValueError(f"{name} = {x!r} has no numbers to search over")
+    return x
+
+
+@partial(
+    jax.jit, static_argnames=("fun", "optimizer", "has_aux", "record_every", "rows", "n_iterations")
+)
+def _minimize(
+    fun: Callable,
+    optimizer: optax.GradientTransformation,
+    x0: Any,
+    opt_state: Any,
+    args: tuple,
+    bounds: _bounds.Bounds | None,
+    stop: Stop,
+    *,
+    has_aux: bool,
+    record_every: int,
+    rows: int,
+    n_iterations: int | None,
+) -> Result:
+    init, step = search(fun, optimizer, stop, args=args, bounds=bounds, has_aux=has_aux)
+
+    def write(path: Path, point: Point) -> Path:
+        row = point.step // record_every
+        due = jnp.where(point.step % record_every == 0, row, rows)  # a last row that nobody sees
+        put = partial(lax.dynamic_update_index_in_dim, index=due, axis=0)
+        step, x, fun, norm = jax.tree.map(put, path[:4], tuple(point))
+        return Path(step, x, fun, norm, n_recorded=row + 1)
+
+    def running(carry: Carry) -> jax.Array:
+        return carry[0].record.status == Status.STOPPED
+
+    def advance(carry: Carry) -> Carry:
+        state, path = carry
+        state, point = step(state)
+        return state, None if path is None else write(path, point)
+
+    state = init(x0, opt_state)
+    carry = state, _no_path(state.record, rows + 1) if rows else None
+    if n_iterations is None:
+        state, path = lax.while_loop(running, advance, carry)
+    else:
+        (state, path), _ = lax.scan(lambda c, _: (advance(c), None), carry, length=n_iterations)
+    if path is not None:
+        path = jax.tree.map(lambda a: a[:rows] if a.ndim else a, path)
+    record = state.record
+    return Result(
+        x=record.x,
+        fun=record.fun,
+        grad_norm=record.grad_norm,
+        n_steps=record.n_steps,
+        status=record.status,
+        aux=record.aux,
+        path=path,
+        last_x=state.x,
+        opt_state=state.opt_state,
+    )
+
+
+def _no_path(record: Record, rows: int) -> Path:
+    def empty(leaf: jax.Array) -> jax.Array:
+        floating = jnp.issubdtype(leaf.dtype, jnp.inexact)
+        return jnp.full((rows, *leaf.shape), jnp.nan if floating else -1, leaf.dtype)
+
+    point = (record.n_steps, record.x, record.fun, record.grad_norm)
+    step, x, fun, norm = jax.tree.map(empty, point)
+    return Path(step, x, fun, norm, n_recorded=jnp.zeros([], jnp.int32))

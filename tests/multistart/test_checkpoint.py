@@ -1,0 +1,370 @@
+"""A search that is stopped or killed and begun again ends in the bits of one that never was."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from reference import same_bits
+
+from jamsgrad import Status, amsgrad, multistart, problems
+
+pytest.importorskip("orbax.checkpoint")
+
+BOX = problems.himmelblau.bounds
+AMSGRAD = amsgrad(0.3, b2=0.99)
+
+
+def fun(x, scale):
+    """Himmelblau's function, in other units."""
+    return scale * problems.himmelblau.fun(x)
+
+
+def search(**options):
+    """Many searches with few lanes: eight rounds or so."""
+    given = {"key": jax.random.key(1), "n_starts": 200, "lanes": 32, "gtol": 1e-3, "args": (1.0,)}
+    return multistart(fun, BOX, AMSGRAD, **given | options)
+
+
+def rows(result):
+    arrays = (result.starts, result.x, result.fun, result.grad_norm, result.n_steps, result.status)
+    return jax.tree.map(np.asarray, arrays)
+
+
+def stop_after(n):
+    """A callback that ends the search when it has seen the queue `n` times."""
+    seen = []
+
+    def callback(progress):
+        seen.append(progress)
+        if len(seen) == n:
+            raise StopIteration
+
+    return callback
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return search()
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_without_tolerances_too_it_ends_in_the_same_bits(tmp_path, devices):
+    mesh = jax.make_mesh((devices,), ("x",))
+    options = {"gtol": None, "max_steps": 200, "mesh": mesh, "lanes": 16}
+    stopped = search(checkpoint=tmp_path / "a", callback=stop_after(1), **options)
+    assert np.all(stopped.status == Status.STOPPED)
+    resumed = search(checkpoint=tmp_path / "a", **options)
+    assert np.all(resumed.status == Status.COMPLETED)
+    assert same_bits(rows(resumed), rows(search(**options)))
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_stopped_and_begun_again_it_ends_in_the_same_bits(tmp_path, whole, devices):
+    mesh = jax.make_mesh((devices,), ("x",))
+    stopped = search(checkpoint=tmp_path / "a", callback=stop_after(1), mesh=mesh, lanes=16)
+    assert np.any(stopped.status == Status.STOPPED)
+    resumed = search(checkpoint=tmp_path / "a", mesh=mesh, lanes=16)
+    assert same_bits(rows(resumed), rows(search(mesh=mesh, lanes=16)))
+    assert resumed.lane_efficiency == search(mesh=mesh, lanes=16).lane_efficiency
+    assert whole.n_success == resumed.n_success
+
+
+def test_a_complete_one_returns_at_once(tmp_path, whole):
+    first, seen = search(checkpoint=tmp_path), []
+    again = search(checkpoint=str(tmp_path), callback=seen.append)
+    assert same_bits(rows(first), rows(whole))
+    assert same_bits(rows(again), rows(whole))
+    assert [progress.done for progress in seen] == [200]
+
+
+def test_it_is_written_at_every_interval_and_at_the_end(tmp_path, whole):
+    def saved(every):
+        folder, steps = tmp_path / f"every {every}", set()
+        watch = lambda _: steps.update(p.name for p in folder.iterdir() if p.name.isdigit())  # noqa: E731
+        search(checkpoint=folder, checkpoint_every=every, callback=watch)
+        (last,) = (p.name for p in folder.iterdir() if p.name.isdigit())
+        return steps, last
+
+    assert saved(1e6) == (set(), "1")
+    steps, last = saved(0.0)
+    assert len(steps) == int(last) - 1 > 1
+
+
+def sharper(x, scale):
+    return scale * problems.himmelblau.fun(2 * x)
+
+
+def shifted(shift):
+    """A new function each time; the array that it closes over stands in an inner jit."""
+    return lambda x, scale: fun(x - jax.jit(lambda: shift + 0.0)(), scale)
+
+
+def test_what_fun_closes_over_belongs_to_it(tmp_path):
+    def run(shift):
+        given = {"key": jax.random.key(1), "n_starts": 20, "args": (1.0,), "checkpoint": tmp_path}
+        return multistart(shifted(shift), BOX, AMSGRAD, **given)
+
+    assert same_bits(rows(run(np.zeros(2))), rows(run(np.zeros(2))))
+    with pytest.raises(ValueError, match="differs in fun or optimizer"):
+        run(np.array([0.0, 0.1]))
+
+
+def called_back(shift):
+    """An objective whose value only the host knows: in the program it is an address."""
+
+    def on_host(x):
+        return ((x - shift) ** 2).sum(axis=-1)
+
+    @jax.custom_jvp
+    def fun(x):
+        shape = jax.ShapeDtypeStruct((), x.dtype)
+        return jax.pure_callback(on_host, shape, x, vmap_method="expand_dims")
+
+    fun.defjvp(lambda x, dx: (fun(*x), jnp.sum(2 * x[0] * dx[0])))
+    return fun
+
+
+def test_what_a_callback_computes_belongs_to_it(tmp_path):
+    def run(shift):
+        options = {"key": jax.random.key(0), "n_starts": 4, "max_steps": 5}
+        return multistart(called_back(shift), BOX, AMSGRAD, checkpoint=tmp_path / "c", **options)
+
+    first = run(0.3)
+    assert same_bits(rows(run(0.3)), rows(first))
+    with pytest.raises(ValueError, match="it differs in fun or optimizer;"):
+        run(0.9)
+
+
+def tabled(last):
+    """An optimizer whose table of learning rates differs from others late, or nowhere."""
+    rates = jnp.array([0.1, 0.1, last])
+    return amsgrad(lambda count: rates[jnp.minimum(count, 2)])
+
+
+def keyed(seed):
+    key = jax.random.key(seed)
+    return optax.stateless(lambda g, _: jax.random.normal(key, g.shape, g.dtype))
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "other"),
+    [
+        (tabled, 0.1, 0.2),
+        (keyed, 0, 1),
+        (lambda b1: amsgrad(0.3, b1=jnp.array(b1), convention="pytorch"), 0.9, 0.1),
+    ],
+    ids=["table", "key", "b1"],
+)
+def test_arrays_in_the_optimizer_belong_to_it(tmp_path, make, value, other):
+    def run(value):
+        given = {"key": jax.random.key(1), "n_starts": 20, "args": (1.0,), "max_steps": 9}
+        return rows(multistart(fun, BOX, make(value), checkpoint=tmp_path, **given))
+
+    assert same_bits(run(value), run(value))
+    with pytest.raises(ValueError, match="differs in fun or optimizer"):
+        run(other)
+
+
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [
+        ({"fun": sharper}, "fun or optimizer"),
+        ({"optimizer": optax.sgd(0.01)}, "fun or optimizer"),
+        ({"optimizer": amsgrad(0.31, b2=0.99)}, "fun or optimizer"),
+        ({"key": jax.random.key(2)}, "key or starts"),
+        ({"n_starts": 201}, "key or starts"),
+        ({"sampler": "sobol"}, "key or starts"),
+        ({"args": (2.0,)}, "args"),
+        ({"bounds": (-5.0, np.array([5.0, 5.5])), "starts": np.zeros((200, 2))}, "key or starts"),
+        ({"max_steps": 1001}, "max_steps, a tolerance or patience"),
+        ({"gtol": 2e-3}, "max_steps, a tolerance or patience"),
+        ({"ftol": 0.0}, "max_steps, a tolerance or patience"),
+        ({"lanes": 31}, "lanes"),
+        ({"mesh": jax.make_mesh((2,), ("x",))}, "the number of devices"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_checkpoint_of_another_search_is_refused(tmp_path_factory, options, differs):
+    folder = tmp_path_factory.getbasetemp() / "refused"
+    if not folder.exists():
+        search(checkpoint=folder)
+    before = contents(folder)
+    options = {
+        "fun": fun,
+        "bounds": BOX,
+        "optimizer": AMSGRAD,
+        "key": jax.random.key(1),
+        "n_starts": 200,
+        "lanes": 32,
+        "gtol": 1e-3,
+        "args": (1.0,),
+    } | options
+    with pytest.raises(ValueError, match=f"another search: it differs in .*{re.escape(differs)}"):
+        multistart(**options, checkpoint=folder)
+    assert contents(folder) == before
+
+
+def test_random_keys_in_the_optimizer_are_kept(tmp_path):
+    noisy = optax.chain(optax.add_noise(1e-3, 0.5, jax.random.key(7)), optax.sgd(0.01))
+    with jax.numpy_dtype_promotion("standard"):
+        run = lambda **options: multistart(  # noqa: E731
+            problems.bowl.fun,
+            ([-1.0, -1.0], [1.0, 1.0]),
+            noisy,
+            key=jax.random.key(1),
+            n_starts=40,
+            lanes=8,
+            gtol=1e-3,
+            **options,
+        )
+        expected = run()
+        run(checkpoint=tmp_path, callback=stop_after(1))
+        assert same_bits(rows(run(checkpoint=tmp_path)), rows(expected))
+
+
+def test_one_folder_serves_one_search_at_a_time(tmp_path):
+    refused = []
+
+    def intrude(progress):
+        with pytest.raises(RuntimeError, match="is in use by another search") as error:
+            search(checkpoint=tmp_path)
+        refused.append(error)
+        raise StopIteration
+
+    search(checkpoint=tmp_path, callback=intrude)
+    assert len(refused) == 1
+
+
+# What goes wrong in the file system leaves orbax with threads that complain later: each such thing
+# happens in a process of its own.
+
+BROKEN = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+from test_checkpoint import search, stop_after
+
+folder = Path(sys.argv[2])
+search(checkpoint=folder, callback=stop_after(1))
+data = [p for p in folder.rglob("*") if p.is_file() and p.parent.name == "d"]
+assert data
+for file in data:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+try:
+    search(checkpoint=folder)
+except ValueError as error:
+    print(error)
+"""
+
+FULL = """
+import resource, signal, sys, warnings
+
+sys.path.insert(0, sys.argv[1])
+from test_checkpoint import rows, same_bits, search
+
+expected = rows(search())
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    result = search(checkpoint=sys.argv[2])
+assert same_bits(rows(result), expected)
+print(*(warning.message for warning in caught))
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [(BROKEN, "is broken; delete it to start again"), (FULL, "was not written: ")],
+    ids=["truncated files", "a full disk"],
+)
+def test_a_failing_file_system_is_told_and_loses_no_result(tmp_path, script, said):
+    folder = str(tmp_path / "folder")
+    ran = subprocess.run(
+        [sys.executable, "-c", script, Path(__file__).parents[1], folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert f"checkpoint={folder!r} {said}" in ran.stdout
+
+
+def test_without_orbax_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
+    with pytest.raises(ImportError, match="pip install orbax-checkpoint"):
+        search(checkpoint=tmp_path)
+
+
+def test_the_interval_is_checked():
+    with pytest.raises(ValueError, match="checkpoint_every must be a finite number >= 0, got -1"):
+        search(checkpoint_every=-1)
+
+
+KILLED = """
+import sys
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jamsgrad import amsgrad, multistart, problems
+
+jax.config.update("jax_enable_x64", True)
+problem = problems.rosenbrock(2)
+result = multistart(
+    problem.fun,
+    problem.bounds,
+    amsgrad(0.1),
+    key=jax.random.key(0),
+    n_starts=2000,
+    lanes=16,
+    max_steps=5000,
+    checkpoint=sys.argv[1] if len(sys.argv) > 2 else None,
+    checkpoint_every=0,
+    callback=lambda progress: print(progress.done, flush=True),
+)
+np.savez(sys.argv[-1], x=result.x, fun=result.fun, n_steps=result.n_steps, status=result.status)
+"""
+
+
+def test_killed_again_and_again_it_ends_in_the_same_bits(tmp_path):
+    script, folder = tmp_path / "script.py", tmp_path / "checkpoint"
+    script.write_text(KILLED)
+
+    def start(*args):
+        command = [sys.executable, "-W", "error", script, *args]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    with start(tmp_path / "whole.npz") as process:
+        process.communicate()
+    done = [0]
+    for wait in np.random.default_rng(0).integers(4, 8, size=4):  # lines of its output
+        with start(folder, tmp_path / "killed.npz") as process:
+            lines = [process.stdout.readline() for _ in range(wait)]
+            process.kill()
+            process.wait()
+        assert process.returncode == -signal.SIGKILL
+        done.append(int(lines[0]))
+    assert sorted(done) == done  # it went on where it was, and did not begin again
+    assert done[-1] > 0
+    with start(folder, tmp_path / "killed.npz") as process:
+        process.communicate()
+    with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "killed.npz") as b:
+        assert same_bits(dict(a), dict(b))
+
+
+def test_the_folder_holds_the_checkpoint_and_nothing_else(tmp_path):
+    search(checkpoint=tmp_path / "new" / "folder")
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["1"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["folder", "folder.lock"]
