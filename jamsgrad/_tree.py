@@ -1,65 +1,77 @@
-"""Points as rows of real numbers, in which distances are measured, and back to trees."""
+"""Helpers for trees of arrays: points as rows of real numbers, and what `jax.tree` leaves out."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jamsgrad._search import bounds as _bounds
+if TYPE_CHECKING:
+    import chex
+
+Tree: TypeAlias = Any  # a pytree of arrays; type checkers have no better name for one
 
 
-class RowObjective(NamedTuple):
-    """The objective as a function of rows; `like` is a point, as a tree."""
-
-    fun: Callable
-    args: tuple
-    like: Any
-    low: np.ndarray
-    high: np.ndarray
-    scale: np.ndarray
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of rows, which holds all leaves."""
-        leaves = jax.tree.leaves(self.like)
-        return np.result_type(np.float32, *(leaf.real.dtype for leaf in leaves))
-
-
-def as_rows(x: Any) -> np.ndarray:
-    """A tree of k points as an array of shape (k, number of variables)."""
+def as_rows(x: Tree) -> np.ndarray:
+    """A tree of k points as an array of shape (k, number of variables), a complex one as two."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
-    leaves = [np.stack([a.real, a.imag], -1) if _parts(a) == 2 else a for a in leaves]
+    leaves = [np.stack([a.real, a.imag], -1) if np.iscomplexobj(a) else a for a in leaves]
     rows = [leaf.reshape(len(leaf), leaf[:1].size) for leaf in leaves]
     return np.concatenate(rows, axis=1, dtype=np.float64)
 
 
-def as_row(x: Any) -> np.ndarray:
+def as_row(x: Tree) -> np.ndarray:
     """A tree, one point, as an array of shape (number of variables,)."""
     return as_rows(jax.tree.map(lambda leaf: leaf[None], x))[0]
 
 
-def as_tree(rows: Any, like: Any) -> Any:
+def as_tree(rows: jax.Array | np.ndarray, like: Tree) -> Tree:
     """Back from an array of shape (..., number of variables) to a tree of points."""
     leaves, treedef = jax.tree.flatten(like)
-    ends = np.cumsum([_parts(leaf) * leaf.size for leaf in leaves])
+    parts = [2 if np.iscomplexobj(leaf) else 1 for leaf in leaves]
+    ends = np.cumsum([n * leaf.size for n, leaf in zip(parts, leaves, strict=True)])
 
-    def part(leaf: Any, end: int) -> Any:
-        numbers = rows[..., end - _parts(leaf) * leaf.size : end].astype(leaf.dtype)
-        if _parts(leaf) == 2:
+    def part(leaf: jax.Array | np.ndarray, n: int, end: int) -> jax.Array | np.ndarray:
+        numbers = rows[..., end - n * leaf.size : end].astype(leaf.dtype)
+        if n == 2:
             numbers = numbers[..., ::2] + 1j * numbers[..., 1::2]
         return numbers.reshape((*rows.shape[:-1], *leaf.shape))
 
-    return treedef.unflatten(map(part, leaves, ends))
+    return treedef.unflatten(map(part, leaves, parts, ends))
 
 
-def end_rows(bounds: _bounds.Bounds | None, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of a box, infinite where there is none, as arrays of shape (size,)."""
-    if bounds is None:
-        return np.full(size, -np.inf), np.full(size, np.inf)
-    return as_row(bounds.lower), as_row(bounds.upper)
+def where(condition: jax.Array, a: Tree, b: Tree) -> Tree:
+    """`jnp.where` with one condition for all leaves."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)
 
 
-def _parts(leaf: Any) -> int:
-    """How many real numbers one number of the leaf is."""
-    return 2 if np.iscomplexobj(leaf) else 1
+def full_like(tree: Tree, value: chex.Numeric) -> Tree:
+    """A tree of arrays of one value; `tree` may hold `jax.ShapeDtypeStruct`."""
+    return jax.tree.map(lambda leaf: jnp.full(leaf.shape, value, leaf.dtype), tree)
+
+
+def without_keys(tree: Tree) -> Tree:
+    """The tree with random keys as the numbers that they are made of, which can be written."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def with_keys(tree: Tree, like: Tree) -> Tree:
+    """Back from `without_keys`: keys where `like` has some, of the same implementation."""
+
+    def key(leaf: jax.Array, like: jax.Array) -> jax.Array:
+        if not _is_key(like):
+            return leaf
+        return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like))
+
+    return jax.tree.map(key, tree, like)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """The quotient a / b, rounded up."""
+    return -(-a // b)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

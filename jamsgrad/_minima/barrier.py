@@ -1,56 +1,77 @@
 """Whether two points lie in different wells: does the value rise and fall between?"""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jamsgrad._tree import RowObjective, as_tree
+from jamsgrad._minima.objective import RowObjective, of_rows
+from jamsgrad._tree import Tree, ceil_div
 
-_ALONG = 33  # points on a way, its ends among them
-_AROUND = 4  # directions aside
+if TYPE_CHECKING:
+    import chex
+
+_CHANGE, _ULPS, _NOISE, _CANCELLED = 1e-2, 16, 8, 64  # of the inequality in `_is_barrier`
+_ALONG = 33  # points on the line, its ends among them
+_DIRECTIONS = 4  # directions aside
 _PAIRS = 1 << 14  # in one call
 _BATCH = 128  # pairs at once: about as many evaluations as there are lanes in a search
-_NUMBERS = 1 << 22  # of which neither the pairs of a call nor the points of a batch hold more
-_ROUNDINGS = 16  # what rounding may make of a number, in units of its last place
+_NUMBERS = 1 << 22  # at most, in the pairs of a call, and in the points of a batch
+
+
+class _Pairs(NamedTuple):
+    a: jax.Array | np.ndarray  # rows, shape (pairs, d)
+    b: jax.Array | np.ndarray
+    distance: jax.Array | np.ndarray  # from a to b, in scales, shape (pairs,)
+
+
+class _Shared(NamedTuple):
+    """What all pairs have in common."""
+
+    directions: jax.Array | np.ndarray  # random, one scale long, shape (_DIRECTIONS, d)
+    low: jax.Array | np.ndarray  # the box, shape (d,)
+    high: jax.Array | np.ndarray
+    radius: chex.Numeric  # in scales
+    eps: chex.Numeric  # of the least precise leaf
 
 
 def divided(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
     """For pairs of points, shape (pairs, d), whether a barrier divides them.
 
-    A barrier is higher than some point of the straight way before it, and than some point behind.
-    In a curved valley every straight way has a low one: what counts is above a hundredth of the
-    typical change over such a length, in whatever units, and above rounding. That is relative to
-    the value and to the values at the distance `radius`, a part of the scale, which show the size
-    of terms that cancel, and is larger where values along the way are rough. What is not finite is
-    a barrier. Points that agree to rounding are never divided.
+    A straight line across a curved valley always rises a little. A rise counts as a barrier only
+    above the sum of 1 % of the typical change over that distance, of rounding error, and of the
+    roughness of the values: see `_is_barrier`. A value that is not finite is a barrier, too. Points
+    that agree to rounding are never divided. Values at the distance `radius`, in scales, show how
+    large the terms are that round.
     """
     result = np.zeros(len(a), bool)
+    d = a.shape[1]
     eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(objective.like))
     size = np.maximum(np.abs(a), objective.scale)
-    (apart,) = np.nonzero((np.abs(b - a) > _ROUNDINGS * eps * size).any(axis=1))
-    aside = np.random.default_rng(0).standard_normal((_AROUND, a.shape[1]))
-    aside *= objective.scale / np.linalg.norm(aside, axis=1, keepdims=True)
-    shared = [aside, np.array([objective.low, objective.high]), np.array([radius, eps])]
-    shared = [array.astype(objective.dtype) for array in shared]
-    n_batch = _fitting(_BATCH, a.shape[1] * (_ALONG + 2 * _AROUND))
-    n_pairs = n_batch * _fitting(_PAIRS // n_batch, a.shape[1] * n_batch)
-    for i in range(0, len(apart), n_pairs):
-        some = apart[i : i + n_pairs]
-        way = np.linalg.norm((b[some] - a[some]) / objective.scale, axis=1)
-        pairs = [
-            np.pad(
-                array.astype(objective.dtype),
-                ((0, n_pairs - len(some)), *((0, 0),) * (array.ndim - 1)),
-            )
-            for array in (a[some], b[some], way)
-        ]
-        n_batches = -(-len(some) // n_batch)
+    (differ,) = np.nonzero((np.abs(b - a) > _ULPS * eps * size).any(axis=1))
+
+    def cast(tree: Tree) -> Tree:
+        return jax.tree.map(partial(np.asarray, dtype=objective.dtype), tree)
+
+    directions = np.random.default_rng(0).standard_normal((_DIRECTIONS, d))
+    directions *= objective.scale / np.linalg.norm(directions, axis=1, keepdims=True)
+    shared = cast(_Shared(directions, objective.low, objective.high, radius, eps))
+    n_batch = _fitting(_BATCH, d * (_ALONG + 2 * _DIRECTIONS))
+    n_pairs = n_batch * _fitting(_PAIRS // n_batch, d * n_batch)
+    for i in range(0, len(differ), n_pairs):
+        some = differ[i : i + n_pairs]
+        # The number of pairs is compiled in: the last one fills up, in batches that are skipped.
+        filled = np.pad(some, (0, n_pairs - len(some)), mode="edge")
+        distance = np.linalg.norm((b[filled] - a[filled]) / objective.scale, axis=1)
+        pairs = cast(_Pairs(a[filled], b[filled], distance))
+        n_batches = ceil_div(len(some), n_batch)
         found = _divided(
-            objective.fun, pairs, n_batch, n_batches, shared, objective.like, objective.args
+            objective.fun, objective.args, objective.like, pairs, shared, n_batch, n_batches
         )
         result[some] = np.asarray(found)[: len(some)]
     return result
@@ -63,40 +84,65 @@ def _fitting(most: int, numbers: int) -> int:
 
 @partial(jax.jit, static_argnames=("fun", "n_batch"))
 def _divided(
-    fun: Callable,
-    pairs: list,
-    n_batch: int,
-    n_batches: Any,
-    shared: list,
-    like: Any,
+    fun: Callable[..., jax.Array],
     args: tuple,
+    like: Tree,
+    pairs: _Pairs,
+    shared: _Shared,
+    n_batch: int,
+    n_batches: chex.Numeric,
 ) -> jax.Array:
-    aside, (low, high), (radius, eps) = shared
+    """Whether a barrier divides the pairs, for the first `n_batches` batches of them."""
+    directions, low, high, radius, eps = shared
     steps = jnp.linspace(0, 1, _ALONG, dtype=low.dtype)[:, None]
 
-    def one(a: jax.Array, b: jax.Array, way: jax.Array) -> jax.Array:
+    def one(a: jax.Array, b: jax.Array, distance: jax.Array) -> jax.Array:
         along = (1 - steps) * a[None] + steps * b[None]
-        rows = jnp.concatenate([along, a[None] + way * aside, a[None] + radius * aside])
-        rows = jnp.clip(rows, low[None], high[None])
-        values = jax.vmap(lambda row: fun(as_tree(row, like), *args))(rows)
-        along, near, far = jnp.split(values, [_ALONG, _ALONG + _AROUND])
-        sides = jax.lax.cummin(along), jax.lax.cummin(along, reverse=True)
-        rise = jnp.max(along - jnp.maximum(*sides))
-        change = jnp.abs(near - along[0])
-        typical = jnp.mean(jnp.where(jnp.isfinite(change), change, 0))
-        terms = jnp.median(jnp.where(jnp.isfinite(far), jnp.abs(far), 0))
-        terms = jnp.maximum(terms, jnp.maximum(jnp.abs(along[0]), jnp.abs(along[-1])))
-        last_place = jnp.maximum(eps.astype(values.dtype), jnp.finfo(values.dtype).eps)
-        least = _ROUNDINGS * last_place * terms
-        # Noise shows in fourth differences, which are sqrt(70) times as large; it may be as large
-        # as what cancels in the value, and is not what changes from one well to the next.
-        noise = jnp.sqrt(jnp.mean(jnp.diff(along, n=4) ** 2) / 70)
-        allowed = 1e-2 * typical + least + jnp.minimum(8 * noise, 64 * least)
-        return ~jnp.isfinite(along).all() | (rise > allowed)
+        rows = [along, a[None] + distance * directions, a[None] + radius * directions]
+        rows = jnp.clip(jnp.concatenate(rows), low[None], high[None])
+        values = jax.vmap(of_rows(fun, args, like))(rows)
+        along, near, far = jnp.split(values, [_ALONG, _ALONG + _DIRECTIONS])
+        return _is_barrier(along, near, far, eps)
 
-    def batch(i: jax.Array, found: jax.Array) -> jax.Array:
-        some = [jax.lax.dynamic_slice_in_dim(array, i * n_batch, n_batch) for array in pairs]
+    def batch(i: chex.Numeric, found: jax.Array) -> jax.Array:
+        some = jax.tree.map(
+            lambda array: jax.lax.dynamic_slice_in_dim(array, i * n_batch, n_batch), pairs
+        )
         return jax.lax.dynamic_update_slice_in_dim(found, jax.vmap(one)(*some), i * n_batch, 0)
 
-    # A loop, because every other number of pairs would have to be compiled.
-    return jax.lax.fori_loop(0, n_batches, batch, jnp.zeros(len(pairs[0]), bool))
+    return jax.lax.fori_loop(0, n_batches, batch, jnp.zeros(len(pairs.a), bool))
+
+
+def _is_barrier(along: jax.Array, near: jax.Array, far: jax.Array, eps: chex.Numeric) -> jax.Array:
+    r"""Whether the values along the line from a to b rise to a barrier.
+
+    With f_i the values along the line, there is a barrier if
+
+    .. math:: \max_i \bigl(f_i - \max(\min_{j \le i} f_j, \min_{j \ge i} f_j)\bigr)
+              > \mathrm{CHANGE} \, C + R + \min(\mathrm{NOISE} \, \sigma, \mathrm{CANCELLED} \, R),
+              \qquad R = \mathrm{ULPS} \, \epsilon \, T
+
+    or if one of the f_i is not finite. The left side is how far the line rises above its lowest
+    points on both sides. The right side is how far it may rise within one well:
+
+    - C is the typical change over the distance from a to b: the mean of |f - f(a)| for the values
+      `near`, as far from a as b is. In a curved valley the line rises by a small part of it.
+    - R is rounding error, and T the size of the terms that the value is a sum of, which may cancel:
+      the largest of |f(a)|, |f(b)| and the median of |f| for the values `far`, a radius from a.
+      Epsilon is that of x or of the values, whichever is larger.
+    - sigma is the standard deviation of noise, that is of rounding errors of terms larger than T.
+      Fourth differences of noise have sqrt(70) times its standard deviation, because
+      70 = 1 + 16 + 36 + 16 + 1; those of a smooth function are small. The limit keeps wells that
+      are only a few points of the line apart from passing as noise.
+    """
+    lowest_before, lowest_after = jax.lax.cummin(along), jax.lax.cummin(along, reverse=True)
+    rise = jnp.max(along - jnp.maximum(lowest_before, lowest_after))
+    change = jnp.abs(near - along[0])
+    typical = jnp.mean(jnp.where(jnp.isfinite(change), change, 0))
+    terms = jnp.median(jnp.where(jnp.isfinite(far), jnp.abs(far), 0))
+    terms = jnp.maximum(terms, jnp.maximum(jnp.abs(along[0]), jnp.abs(along[-1])))
+    last_place = jnp.maximum(jnp.asarray(eps, along.dtype), jnp.finfo(along.dtype).eps)
+    rounding = _ULPS * last_place * terms
+    noise = jnp.sqrt(jnp.mean(jnp.diff(along, n=4) ** 2) / 70)
+    allowed = _CHANGE * typical + rounding + jnp.minimum(_NOISE * noise, _CANCELLED * rounding)
+    return ~jnp.isfinite(along).all() | (rise > allowed)

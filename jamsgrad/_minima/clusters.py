@@ -1,20 +1,27 @@
 """Which points are of one minimum: near each other, and with no barrier between them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from jamsgrad._minima.barrier import divided
-from jamsgrad._tree import RowObjective
+from jamsgrad._minima.objective import RowObjective
 
-_MANY = 1000  # clusters: where there are more, most of those to come are of one point
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
+
+_MANY = 1000  # leaders: where there are more, most of those to come lead nothing but themselves
 
 
 def clusters(objective: RowObjective, points: np.ndarray, tol: float) -> np.ndarray:
     """For each of the points, best first, the number of the best point of its minimum.
 
-    From the best point on, every point takes those which no better one has taken, which differ from
-    it in no coordinate by more than `tol` of its scale, and which no barrier divides from it. Those
-    that are divided are tried again among themselves with half the radius. So one minimum may be in
-    several clusters: neighbours, up to 3 tol apart, are joined where no barrier divides them.
+    Each leader takes the points around it, up to `tol` of the scale away in every coordinate, that
+    no barrier divides from it. Those that a barrier divides from their leader are covered again,
+    among themselves and with half the radius, until none is left. So one minimum may have several
+    leaders: neighbours, up to 3 tol apart, are joined where no barrier divides them.
     """
     leader = np.arange(len(points))
     rest, radius = leader, tol
@@ -28,42 +35,51 @@ def clusters(objective: RowObjective, points: np.ndarray, tol: float) -> np.ndar
 
 
 def leaders(points: np.ndarray, tol: float) -> np.ndarray:
-    """For each of the points, best first, the number of the first point within tol that has none.
+    """The number of each point's leader, by greedy cover of the points, best first.
 
-    Such a point has itself: it takes all within tol, in every coordinate, that have none either.
+    The first unassigned point becomes a leader, and takes all unassigned points within tol of it in
+    every coordinate, itself among them.
     """
     from scipy.spatial import KDTree  # noqa: PLC0415, slow to import
 
     tree = KDTree(points, balanced_tree=False)  # balancing is slow where points agree
     leader = np.full(len(points), -1)
-    found = 0
-    for i, point in enumerate(points):
-        if leader[i] < 0:
-            near = np.asarray(tree.query_ball_point(point, tol, p=np.inf))
-            leader[near[leader[near] < 0]] = i
-            found += 1
-            if found == _MANY:
-                rest = np.flatnonzero(leader < 0)
-                alone = rest[_alone(points[rest], tol)]
-                leader[alone] = alone
+    _cover(tree, tol, leader, _MANY)
+    rest = np.flatnonzero(leader < 0)
+    if rest.size:
+        # A point without unassigned neighbours leads itself alone, whenever its turn comes. So to
+        # assign it now changes nothing, and spares a query of the tree for each.
+        alone = rest[_alone(points[rest], tol)]
+        leader[alone] = alone
+        _cover(tree, tol, leader, rest.size)
     return leader
 
 
-def _alone(points: np.ndarray, tol: float) -> np.ndarray:
-    """Which points have no other within tol: all but a few of those that have none.
+def _cover(tree: KDTree, tol: float, leader: np.ndarray, most: int) -> None:
+    """Greedy cover of the points of the tree that have no leader yet, by `most` new leaders."""
+    for i in np.flatnonzero(leader < 0):
+        if leader[i] < 0 and most:
+            near = np.asarray(tree.query_ball_point(tree.data[i], tol, p=np.inf))
+            leader[near[leader[near] < 0]] = i
+            most -= 1
 
-    One query answers for all points. It compares one point of each cell of a lattice, because to
-    compare thousands that all but agree is slow. Where a point lies within tol, the one that stands
-    for its cell lies within 2 tol.
+
+def _alone(points: np.ndarray, tol: float) -> np.ndarray:
+    """Which points have no other within tol.
+
+    It may miss a few isolated points; it never returns one that has a neighbour. One query answers
+    for all points. To compare thousands that all but agree is slow, so only one point of each cell
+    of a lattice is compared. If a point has a neighbour within tol, that neighbour's cell has its
+    point within 2 tol.
     """
     from scipy.spatial import KDTree  # noqa: PLC0415, slow to import
 
     shift = np.random.default_rng(0).random(points.shape[1])  # minima may be round numbers
     cells = np.floor(points / tol + shift)
     _, first, counts = np.unique(cells, axis=0, return_index=True, return_counts=True)
-    stand = points[first]
-    distance, _ = KDTree(stand, balanced_tree=False).query(
-        stand, k=2, p=np.inf, distance_upper_bound=2.01 * tol
+    of_cells = points[first]
+    distance, _ = KDTree(of_cells, balanced_tree=False).query(
+        of_cells, k=2, p=np.inf, distance_upper_bound=2.01 * tol
     )
     alone = np.zeros(len(points), bool)
     alone[first] = (counts == 1) & np.isinf(distance[:, 1])
@@ -76,18 +92,26 @@ def _joined(
     """The leaders, after neighbouring clusters that no barrier divides were joined."""
     from scipy.sparse import coo_array  # noqa: PLC0415, slow to import
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
-    from scipy.spatial import KDTree  # noqa: PLC0415
 
-    found, cluster = np.unique(leader, return_inverse=True)
-    best = points[found] / objective.scale
-    # Itself and eight neighbours, which hold a valley together; all could be thousands.
-    _, near = KDTree(best).query(best, k=9, p=np.inf, distance_upper_bound=3 * tol)
-    near = np.asarray(near)[:, 1:]
-    a, which = np.nonzero(near < len(best))  # there may be fewer
-    a, b = np.unique(np.sort([a, near[a, which]], axis=0), axis=1)
-    apart = divided(objective, points[found[a]], points[found[b]], tol)
-    a, b = a[~apart], b[~apart]
-    ways = coo_array((np.ones(len(a)), (a, b)), shape=(len(best),) * 2)
-    _, component = connected_components(ways, directed=False)
+    best, cluster = np.unique(leader, return_inverse=True)
+    a, b = _neighbours(points[best] / objective.scale, 3 * tol)
+    joins = ~divided(objective, points[best[a]], points[best[b]], tol)
+    a, b = a[joins], b[joins]
+    graph = coo_array((np.ones(len(a)), (a, b)), shape=(len(best),) * 2)
+    _, component = connected_components(graph, directed=False)
     _, first = np.unique(component, return_index=True)
-    return found[first[component[cluster]]]
+    return best[first[component[cluster]]]
+
+
+def _neighbours(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair once of a point and one of its eight nearest ones within the radius.
+
+    Eight hold a valley together; all could be thousands.
+    """
+    from scipy.spatial import KDTree  # noqa: PLC0415, slow to import
+
+    _, near = KDTree(points).query(points, k=9, p=np.inf, distance_upper_bound=radius)
+    near = np.asarray(near)[:, 1:]  # without the point itself
+    a, which = np.nonzero(near < len(points))  # there may be fewer
+    a, b = np.unique(np.sort([a, near[a, which]], axis=0), axis=1)
+    return a, b

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 
-from jamsgrad._tree import RowObjective, as_tree
+from jamsgrad._minima.objective import RowObjective, of_rows
+from jamsgrad._tree import Tree
 
 
 def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]:
@@ -15,7 +15,7 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
     fun, args, like, low, high, scale = objective
     try:
         row = point.astype(objective.dtype)
-        grad, hessian = map(np.asarray, _derivatives(fun, row, like, args))
+        grad, hessian = map(np.asarray, _derivatives(fun, args, like, row))
     except (TypeError, ValueError, NotImplementedError):
         return "unknown", np.nan  # a custom derivative may not have a second one
     if not (np.isfinite(grad).all() and np.isfinite(hessian).all()):
@@ -29,8 +29,8 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
 
     curvature = np.linalg.eigvalsh(hessian[np.ix_(free, free)])
     size = np.abs(curvature)
-    # Zero is what rounding may have made, and what is so flat that the gradient which is left
-    # would carry the minimum away by a tenth of the scale.
+    # A curvature counts as zero if rounding may have made it, or if it is so flat that the gradient
+    # which is left would carry the minimum away by a tenth of the scale.
     rounding = 100 * point.size * np.finfo(hessian.dtype).eps * size.max()
     zero = max(rounding, 10 * np.abs(grad / scale)[free].max())
     flat = (size <= zero).any()
@@ -42,9 +42,7 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
 
 @partial(jax.jit, static_argnames="fun")
 def _derivatives(
-    fun: Callable, row: jax.Array, like: Any, args: tuple
+    fun: Callable[..., jax.Array], args: tuple, like: Tree, row: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    def objective(row: jax.Array) -> jax.Array:
-        return fun(as_tree(row, like), *args)
-
+    objective = of_rows(fun, args, like)
     return jax.grad(objective)(row), jax.hessian(objective)(row)

@@ -1,7 +1,7 @@
 """What was found: distinct minima, how often each was hit, and what kind of point each is."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -9,9 +9,10 @@ import numpy as np
 from jamsgrad import _check
 from jamsgrad._minima.clusters import clusters
 from jamsgrad._minima.hessian import certificate
+from jamsgrad._minima.objective import RowObjective
 from jamsgrad._minima.statistics import wilson
-from jamsgrad._search import bounds as _bounds
-from jamsgrad._tree import RowObjective, as_rows, as_tree, end_rows
+from jamsgrad._search.bounds import Bounds, end_rows
+from jamsgrad._tree import Tree, as_rows, as_tree
 
 _CERTIFIED = 256  # the best minima, whose Hessian is computed
 _VARIABLES = 200  # at most, for a Hessian to be computed
@@ -25,10 +26,10 @@ class Minimum(NamedTuple):
       fun: the value there.
       count: how many searches ended in it.
       hit_rate: count / all searches.
-      interval: the 95 % Wilson interval of the hit rate, (low, high). It holds for independent
-        starts (`sampler="uniform"`). Sobol and Latin hypercube starts spread more evenly than
-        chance, so that for them it is usually too wide; for a grid (`basin_map`) or starts of your
-        own it is not an interval of confidence.
+      hit_rate_interval: the 95 % Wilson interval of the hit rate, (low, high). It holds for
+        independent starts (`starts="uniform"`). Sobol and Latin hypercube starts spread more evenly
+        than chance, so that for them it is usually too wide. For a grid (`basin_map`) or starts of
+        your own it is not an interval of confidence.
       kind: "saddle", if the value falls in some direction; "on the boundary", if it would fall only
         outside the bounds; "flat", if in some direction it does not change to second order;
         "minimum"; "unknown", if the Hessian is not finite or was not computed: beyond the 256 best
@@ -45,25 +46,25 @@ class Minimum(NamedTuple):
       >>> (minimum,) = result.minima
       >>> minimum.count, minimum.hit_rate, minimum.kind, minimum.condition
       (100, 1.0, 'minimum', 4.0)
-      >>> print("{:.3f} to {:.3f}".format(*minimum.interval))
+      >>> print("{:.3f} to {:.3f}".format(*minimum.hit_rate_interval))
       0.963 to 1.000
     """
 
-    x: Any
+    x: Tree
     fun: float
     count: int  # pyright: ignore[reportIncompatibleMethodOverride], the field's word for it
     hit_rate: float
-    interval: tuple[float, float]
+    hit_rate_interval: tuple[float, float]
     kind: str
     condition: float
 
 
 @np.errstate(over="ignore", invalid="ignore")  # boxes and values may be as large as numbers get
 def distinct_minima(
-    fun: Callable,
-    x: Any,
-    values: Any,
-    bounds: _bounds.Bounds | None,
+    fun: Callable[..., jax.Array],
+    x: Tree,
+    values: np.ndarray,
+    bounds: Bounds | None,
     *,
     args: tuple = (),
     n_searches: int,
@@ -99,15 +100,18 @@ def distinct_minima(
     finite = np.isfinite(values) & np.isfinite(points).all(axis=1)
     if not finite.any():
         return (), basin
-    # Best first; where values tie the points decide, and not the order in which they were found.
-    order = np.lexsort((*points.T[2::-1], np.where(finite, values, np.inf)))[: finite.sum()]
+    # Best first. Equal values are ordered by the first coordinates of their points, because the
+    # order in which they were found must not count.
+    keys = (np.where(finite, values, np.inf), *points.T[:3])
+    order = np.lexsort(keys[::-1])[: finite.sum()]  # lexsort wants the first key last
     points, values = points[order], values[order]
 
     low, high = end_rows(bounds, points.shape[1])
     like = jax.tree.map(lambda leaf: np.asarray(leaf[0]), x)
     objective = RowObjective(fun, args, like, low, high, _scale(points, low, high))
     best = clusters(objective, points, tol)
-    found, basin[order], counts = np.unique(best, return_inverse=True, return_counts=True)
+    found, ranks, counts = np.unique(best, return_inverse=True, return_counts=True)
+    basin[order] = ranks
     places = as_tree(points[found], like)
 
     def minimum(rank: int, i: int, count: int) -> Minimum:
@@ -118,7 +122,7 @@ def distinct_minima(
             fun=float(values[i]),
             count=count,
             hit_rate=count / n_searches,
-            interval=wilson(count, n_searches),
+            hit_rate_interval=wilson(count, n_searches),
             kind=kind,
             condition=condition,
         )
@@ -127,6 +131,7 @@ def distinct_minima(
 
 
 def _scale(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The length that counts as 1 in each coordinate: see `distinct_minima`."""
     # Points that all but agree would be torn apart by a scale as small as their range.
     least = 0.1 * np.maximum(1, np.abs(points).max(axis=0))
     usable = np.isfinite(low) & np.isfinite(high) & (low < high)

@@ -15,8 +15,8 @@ from jax.experimental import multihost_utils
 
 from jamsgrad import _check
 from jamsgrad._minima.minima import Minimum, distinct_minima
-from jamsgrad._minima.statistics import table
 from jamsgrad._multistart import archive as _npz
+from jamsgrad._multistart.summary import table
 from jamsgrad._search.bounds import Bounds
 from jamsgrad._search.minimize import Result, minimize
 from jamsgrad._search.step import Status, Stop, nan_is_data

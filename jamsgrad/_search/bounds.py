@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jamsgrad import _check
+from jamsgrad._tree import as_row
 
 A_TUPLE = "a tuple of bounds is (lower, upper): pairs (low, high) go in a list"
 
@@ -152,6 +153,13 @@ def projected_gradient(x: Any, grad: Any, bounds: Bounds | None) -> Any:
         return jnp.where(outward, 0, g)
 
     return jax.tree.map(leaf, x, grad, bounds.lower, bounds.upper)
+
+
+def end_rows(bounds: Bounds | None, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the box, infinite where there is none, as arrays of shape (size,)."""
+    if bounds is None:
+        return np.full(size, -np.inf), np.full(size, np.inf)
+    return as_row(bounds.lower), as_row(bounds.upper)
 
 
 def _broadcast(name: str, end: Any, x: Any) -> Any:

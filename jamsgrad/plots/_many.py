@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from jamsgrad import _check
 from jamsgrad._multistart.basin_map import BasinMap
 from jamsgrad._multistart.result import MultiStartResult
-from jamsgrad._tree import as_row, as_rows, end_rows
+from jamsgrad._search.bounds import end_rows
+from jamsgrad._tree import as_row, as_rows
 from jamsgrad.plots import _axes
 
 _MINIMA = tuple(_axes.COLORS[i] for i in (6, 0, 5, 3, 1, 2))  # no black: it cannot be darker
