@@ -21,8 +21,8 @@ class Library(NamedTuple):
     """A library that keeps moments by name: what errors call it, and its keys of the moments."""
 
     name: str
-    source: str  # the argument that holds its state
-    names: str  # the argument that tells its names
+    source: str  # the argument in which its state is given
+    names: str  # the code that gives the names of its parameters
     moments: dict[str, str]  # its keys of m, v and vhat
     of_complex: str  # how its v of a complex parameter differs from ours
 
