@@ -12,29 +12,29 @@ An `OnlineProblem` is a sequence of gradients: the three with which Reddi, Kale 
 Adam can fail.
 """
 
-from jamsgrad.problems._n import OnlineProblem as OnlineProblem
-from jamsgrad.problems._n import Problem as Problem
 from jamsgrad.problems._n import ackley as ackley
-from jamsgrad.problems._n import all_problems as all_problems
-from jamsgrad.problems._n import beale as beale
-from jamsgrad.problems._n import booth as booth
-from jamsgrad.problems._n import bowl as bowl
-from jamsgrad.problems._n import branin as branin
-from jamsgrad.problems._n import eggholder as eggholder
-from jamsgrad.problems._n import goldstein_price as goldstein_price
 from jamsgrad.problems._n import griewank as griewank
-from jamsgrad.problems._n import himmelblau as himmelblau
 from jamsgrad.problems._n import levy as levy
-from jamsgrad.problems._n import matyas as matyas
-from jamsgrad.problems._n import mccormick as mccormick
-from jamsgrad.problems._n import michalewicz as michalewicz
 from jamsgrad.problems._n import rastrigin as rastrigin
-from jamsgrad.problems._n import reddi_online as reddi_online
-from jamsgrad.problems._n import reddi_stochastic as reddi_stochastic
-from jamsgrad.problems._n import reddi_theorem1 as reddi_theorem1
 from jamsgrad.problems._n import rosenbrock as rosenbrock
 from jamsgrad.problems._n import schwefel as schwefel
-from jamsgrad.problems._n import six_hump_camel as six_hump_camel
 from jamsgrad.problems._n import sphere as sphere
 from jamsgrad.problems._n import styblinski_tang as styblinski_tang
-from jamsgrad.problems._n import three_hump_camel as three_hump_camel
+from jamsgrad.problems._online import OnlineProblem as OnlineProblem
+from jamsgrad.problems._online import reddi_online as reddi_online
+from jamsgrad.problems._online import reddi_stochastic as reddi_stochastic
+from jamsgrad.problems._online import reddi_theorem1 as reddi_theorem1
+from jamsgrad.problems._problem import Problem as Problem
+from jamsgrad.problems._problem import all_problems as all_problems
+from jamsgrad.problems._two import beale as beale
+from jamsgrad.problems._two import booth as booth
+from jamsgrad.problems._two import bowl as bowl
+from jamsgrad.problems._two import branin as branin
+from jamsgrad.problems._two import eggholder as eggholder
+from jamsgrad.problems._two import goldstein_price as goldstein_price
+from jamsgrad.problems._two import himmelblau as himmelblau
+from jamsgrad.problems._two import matyas as matyas
+from jamsgrad.problems._two import mccormick as mccormick
+from jamsgrad.problems._two import michalewicz as michalewicz
+from jamsgrad.problems._two import six_hump_camel as six_hump_camel
+from jamsgrad.problems._two import three_hump_camel as three_hump_camel
