@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jamsgrad.problems._problem import make_private
+from jamsgrad.problems._problem import complete, make_private
 
 if TYPE_CHECKING:
     import chex
@@ -60,6 +60,8 @@ def _reddi(*, expected_gradient: float, where: str) -> Callable[[_Gradient], Onl
 
     def decorate(gradient: _Gradient) -> OnlineProblem:
         name, source = make_private(gradient), f"{_REDDI}, {where}"
+        facts = f"On [-1, 1] the best x is -1, and the mean gradient is {expected_gradient:.5g}."
+        complete(gradient, facts, source)
         return OnlineProblem(name, gradient, (-1.0, 1.0), -1.0, expected_gradient, source)
 
     return decorate

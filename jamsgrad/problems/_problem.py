@@ -46,7 +46,7 @@ class Problem(NamedTuple):
     """
 
     name: str
-    fun: Function
+    fun: Callable[[jax.Array], jax.Array]
     bounds: tuple[np.ndarray, np.ndarray]
     minimizers: np.ndarray
     minimum: float
@@ -72,18 +72,15 @@ def of_two(
     minimum: float,
     source: str,
 ) -> Callable[[Function], Problem]:
-    """Turn a function of two variables into a `Problem` with this box, and all minimizers `at`."""
+    """Turn a function of two variables into a `Problem`; `at` holds all its minimizers."""
 
     def decorate(fun: Function) -> Problem:
         name = make_private(fun)
         problem = Problem(name, fun, _box(box, 2), _constant(at), minimum, source)
         (low0, low1), (high0, high1) = problem.bounds
         points = ", ".join(f"({x0:.5g}, {x1:.5g})" for x0, x1 in at)
-        fun.__doc__ = f"""{_doc(fun)}
-
-The box is [{low0:g}, {high0:g}] x [{low1:g}, {high1:g}], the minimum {minimum:.5g} at {points}.
-
-{_references(source)}"""
+        sides = f"[{low0:g}, {high0:g}] x [{low1:g}, {high1:g}]"
+        complete(fun, f"The box is {sides}, the minimum {minimum:.5g} at {points}.", source)
         _of_two[name] = problem
         return problem
 
@@ -165,6 +162,22 @@ def sqrt(u: jax.Array) -> jax.Array:
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, u)))
 
 
+def make_private(fun: Callable) -> str:
+    """Rename the function f to _f, and return the name f, which the problem takes over.
+
+    The function also becomes the attribute _f of its module, where pickle looks it up.
+    """
+    name = fun.__name__
+    fun.__name__ = fun.__qualname__ = f"_{name}"
+    setattr(sys.modules[fun.__module__], fun.__name__, fun)
+    return name
+
+
+def complete(fun: Callable, facts: str, source: str) -> None:
+    """Add the facts and the source to the function's docstring."""
+    fun.__doc__ = f"{_doc(fun)}\n\n{textwrap.fill(facts, 98)}\n\n{_references(source)}"
+
+
 def _constant(values: ArrayLike) -> np.ndarray:
     """A float64 array that nobody can change: the problems are shared by all who import them."""
     array = np.array(values, dtype=np.float64)
@@ -177,18 +190,7 @@ def _box(box: tuple[ArrayLike, ArrayLike], n: int) -> tuple[np.ndarray, np.ndarr
     return lower, upper
 
 
-def make_private(fun: Callable) -> str:
-    """Rename the function f to _f, and return the name f, which the problem takes over.
-
-    The function also becomes the attribute _f of its module, where pickle looks it up.
-    """
-    name = fun.__name__
-    fun.__name__ = fun.__qualname__ = f"_{name}"
-    setattr(sys.modules[fun.__module__], fun.__name__, fun)
-    return name
-
-
-def _doc(fun: Function) -> str:
+def _doc(fun: Callable) -> str:
     return inspect.getdoc(fun) or ""  # python -OO leaves none
 
 

@@ -1,6 +1,7 @@
 import inspect
 import itertools
 import math
+import pickle
 import re
 
 import jax
@@ -13,12 +14,12 @@ from jamsgrad import problems
 
 PROBLEMS = [*problems.all_problems(2), *problems.all_problems(5)]
 SCALABLE = [getattr(problems, problem.name) for problem in problems.all_problems(5)]
-ONLINE = [problems.reddi_theorem1, problems.reddi_online, problems.reddi_stochastic]
+
+RETURNS = r"on \[(.+), (.+)\]\^n, with its minimum (\S+).* at \((\S+), ..., (\S+)\)\."
 
 each_problem = pytest.mark.parametrize(
     "problem", PROBLEMS, ids=lambda problem: f"{problem.name}-{problem.bounds[0].size}"
 )
-each_online = pytest.mark.parametrize("online", ONLINE, ids=lambda online: online.name)
 
 
 def random_points(problem, n_points):
@@ -150,6 +151,20 @@ def test_points_cannot_be_changed(problem):
             array[...] = 0
 
 
+@each_problem
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickle_finds_the_function(problem, protocol):
+    again = pickle.loads(pickle.dumps(problem, protocol))
+    assert again.fun is problem.fun
+    assert repr(again) == repr(problem)
+
+
+def test_each_problem_is_public_under_its_name():
+    for problem in problems.all_problems(2):
+        public = getattr(problems, problem.name)
+        assert (public if isinstance(public, problems.Problem) else public(2)).fun is problem.fun
+
+
 @pytest.mark.parametrize("scalable", SCALABLE, ids=lambda scalable: scalable.__name__)
 def test_sizes_share_one_function(scalable):
     assert scalable(2).fun is scalable(np.int64(7)).fun
@@ -160,6 +175,24 @@ def test_sizes_share_one_function(scalable):
 def test_the_docstring_names_the_source_that_the_problem_names(scalable):
     references = inspect.getdoc(scalable).split("References:\n")[1]
     assert " ".join(references.split()) == scalable(5).source + "."
+
+
+@pytest.mark.parametrize("scalable", SCALABLE, ids=lambda scalable: scalable.__name__)
+def test_the_docstring_has_the_problems_numbers(scalable):
+    docstring, problem = inspect.getdoc(scalable), scalable(5)
+    low, high, minimum, x1, xn = map(float, re.findall(RETURNS, docstring)[0])
+    assert (problem.bounds[0] == low).all()
+    assert (problem.bounds[1] == high).all()
+    np.testing.assert_allclose([x1, xn], problem.minimizers[0, 0], rtol=1e-4)
+    np.testing.assert_allclose(5 * minimum, problem.minimum, rtol=1e-4)
+    with pytest.raises(ValueError, match=f"{re.findall('at least (.*)[.]', docstring)[0]}, got 0"):
+        scalable(0)
+
+
+def test_a_function_of_two_variables_says_what_is_known_about_it():
+    branin, words = problems.branin, " ".join(problems.branin.fun.__doc__.split())
+    assert f"References: {branin.source}." in words
+    assert "The box is [-5, 10] x [0, 15], the minimum 0.39789 at (-3.1416, 12.275)," in words
 
 
 @pytest.mark.parametrize(
@@ -191,39 +224,3 @@ def test_kinks_have_finite_gradients():
     # The kink is a point, not a plateau: a float32 step away the slope of the cone is back.
     slope = jax.jit(jax.grad(problems.ackley(1).fun))(jnp.array([1e-15], jnp.float32))
     np.testing.assert_allclose(slope, 4, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("online", "period"),
-    [(problems.reddi_theorem1, [3] + [-1] * 2), (problems.reddi_online, [1010] + [-10] * 100)],
-    ids=["theorem1", "online"],
-)
-def test_periodic_sequences(online, period):
-    steps = jnp.arange(1, 2 * len(period) + 1)
-    draw = jax.jit(jax.vmap(online.gradient, in_axes=(0, None)))
-    np.testing.assert_array_equal(draw(steps, jax.random.key(0)), period * 2)
-    np.testing.assert_allclose(online.expected_gradient, np.mean(period), rtol=1e-14)
-
-
-def test_stochastic_sequence():
-    online = problems.reddi_stochastic
-    steps = jnp.arange(1, 1_000_001)
-    draw = jax.jit(jax.vmap(online.gradient, in_axes=(0, None)))
-    gradients = np.asarray(draw(steps, jax.random.key(0)))
-    assert set(gradients) == {1010.0, -10.0}
-    # The mean is the stated one, to four standard deviations.
-    deviation = 1020 * np.sqrt(0.01 * 0.99 / steps.size)
-    assert abs(gradients.mean() - online.expected_gradient) < 4 * deviation
-    # Chance is a function of the step and the key alone.
-    assert draw(steps[40:41], jax.random.key(0)) == gradients[40]
-    assert np.any(draw(steps, jax.random.key(1)) != gradients)
-
-
-@each_online
-def test_online_problems_take_the_dtype_of_x(online):
-    lower, upper = online.bounds
-    assert online.minimizer == (lower if online.expected_gradient > 0 else upper)
-    for dtype in (jnp.float32, jnp.float64):
-        gradient = online.gradient(1, jax.random.key(0))
-        assert gradient.shape == ()
-        assert (jnp.ones((), dtype) * gradient).dtype == dtype
