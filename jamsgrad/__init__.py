@@ -1,10 +1,18 @@
 """jamsgrad: AMSGrad for JAX, with the numbers of the library you come from."""
 
 import importlib as _importlib
-import typing as _typing
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from jamsgrad import interop as interop
+from jamsgrad import problems as problems
 from jamsgrad import schedules as schedules
+from jamsgrad._minima.minima import Minimum as Minimum
+from jamsgrad._multistart.basin_map import BasinMap as BasinMap
+from jamsgrad._multistart.basin_map import basin_map as basin_map
+from jamsgrad._multistart.drive import Progress as Progress
+from jamsgrad._multistart.multistart import multistart as multistart
+from jamsgrad._multistart.result import MultiStartResult as MultiStartResult
+from jamsgrad._multistart.starts import sample_starts as sample_starts
 from jamsgrad._optimizer.algorithm import Convention as Convention
 from jamsgrad._optimizer.algorithm import ScaleByAmsgradState as ScaleByAmsgradState
 from jamsgrad._optimizer.algorithm import conventions as conventions
@@ -12,22 +20,23 @@ from jamsgrad._optimizer.algorithm import scale_by_amsgrad as scale_by_amsgrad
 from jamsgrad._optimizer.aliases import amsgrad as amsgrad
 from jamsgrad._optimizer.aliases import amsgradw as amsgradw
 from jamsgrad._optimizer.rounding import MomentDtypes as MomentDtypes
+from jamsgrad._search.minimize import Result as Result
+from jamsgrad._search.minimize import Trajectory as Trajectory
+from jamsgrad._search.minimize import minimize as minimize
+from jamsgrad._search.stopping import Status as Status
 
-if _typing.TYPE_CHECKING:
-    from jamsgrad._searching import *  # noqa: F403
+if _TYPE_CHECKING:
+    from jamsgrad import plots as plots
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> _typing.Any:
-    """Load the search when it is first used: those who only train never wait for it."""
-    if name == "__all__":  # what `from jamsgrad import *` takes
-        return __dir__()
-    if not name.startswith("_") and name in __dir__():
-        return getattr(_importlib.import_module("jamsgrad._searching"), name)
+def __getattr__(name: str) -> object:
+    """Import `plots` when it is first used: it alone needs matplotlib, which is slow to import."""
+    if name == "plots":
+        return _importlib.import_module("jamsgrad.plots")
     raise AttributeError(f"module 'jamsgrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    names = {*globals(), *vars(_importlib.import_module("jamsgrad._searching"))}
-    return sorted(name for name in names if not name.startswith("_"))
+    return sorted({*globals(), "plots"})

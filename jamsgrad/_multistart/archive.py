@@ -1,18 +1,79 @@
-"""Trees of arrays in npz files, with nothing in them that could be executed when they are read."""
+"""Results, and trees of arrays, in npz files that hold nothing which could be executed.
+
+A file holds the arrays `array_0`, `array_1`, ... and the JSON text `tree`: the version of the
+format, and the tree with names in the place of its arrays.
+"""
+
+from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-_FORMAT = "jamsgrad 1"
+from jamsgrad._minima.minima import Minimum
+from jamsgrad._search.bounds import Bounds
+from jamsgrad._search.step import Record
+from jamsgrad._search.stopping import Stop
+from jamsgrad._search.task import Task
+from jamsgrad._tree import Tree
+
+if TYPE_CHECKING:
+    import optax
+
+    from jamsgrad._multistart.result import MultiStartResult
+
+_FORMAT = "jamsgrad 2"
 
 
-def save(path: str | Path, tree: Any) -> None:
+def save_result(path: str | Path, found: MultiStartResult) -> None:
+    """Write everything but `fun` and `optimizer`, the minima included: see MultiStartResult."""
+    task, bounds = found._task, found._task.bounds
+    save(
+        path,
+        {
+            "starts": found.starts,
+            "record": found.record._asdict(),
+            "numbers": {
+                "lane_efficiency": found.lane_efficiency,
+                "seconds": found.seconds,
+                "compile_seconds": found.compile_seconds,
+            },
+            "minima": [minimum._asdict() for minimum in found.minima],
+            "basin": found.basin,
+            "args": task.args,
+            "bounds": None if bounds is None else bounds._asdict(),
+            "stop": task.stop._asdict(),
+        },
+    )
+
+
+def load_result(
+    path: str | Path,
+    fun: Callable[..., Tree] | None,
+    optimizer: optax.GradientTransformation | None,
+) -> dict[str, Any]:
+    """What `save_result` wrote, as the fields of a MultiStartResult."""
+    saved = load(path)
+    bounds = saved["bounds"]
+    box = None if bounds is None else Bounds(**bounds)
+    task = Task(fun, optimizer, saved["args"], box, Stop(**saved["stop"]))
+    minima = tuple(Minimum(**minimum) for minimum in saved["minima"])
+    return {
+        "record": Record(**saved["record"]),
+        "starts": saved["starts"],
+        **saved["numbers"],
+        "_task": task,
+        "_known": (minima, saved["basin"]),
+    }
+
+
+def save(path: str | Path, tree: Tree) -> None:
     """Write a tree of dicts, lists, tuples, None, strings, numbers and arrays, whole or not at all.
 
     Raises:
@@ -20,7 +81,7 @@ def save(path: str | Path, tree: Any) -> None:
     """
     arrays: dict[str, np.ndarray] = {}
 
-    def encode(node: Any) -> Any:
+    def encode(node: Tree) -> Tree:
         if node is None or isinstance(node, bool | int | float | str):
             return node
         if type(node) is complex:  # not as an array, which JAX would not take for weakly typed
@@ -56,7 +117,7 @@ def save(path: str | Path, tree: Any) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path) -> Tree:
     """The tree that `save` wrote to the file.
 
     Raises:
@@ -73,7 +134,7 @@ def load(path: str | Path) -> Any:
             raise ValueError(f"{str(path)!r} is no file that jamsgrad wrote, or broken") from error
 
 
-def _decode(node: Any, arrays: Any) -> Any:
+def _decode(node: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
     if not isinstance(node, dict):
         return node
     if "array" in node:

@@ -1,7 +1,10 @@
 """`basin_map`: which start leads to which minimum, for a function of two variables."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +18,13 @@ from jamsgrad._multistart.multistart import multistart
 from jamsgrad._multistart.result import MultiStartResult
 from jamsgrad._multistart.starts import placed
 from jamsgrad._search import bounds as _bounds
-from jamsgrad._tree import as_rows
+from jamsgrad._search.minimize import StopOptions, stop_by
+from jamsgrad._search.step import HasRecord, Record
+from jamsgrad._tree import Tree, as_rows
 
 
-class BasinMap(NamedTuple):
+@dataclass(frozen=True, repr=False, eq=False)
+class BasinMap(HasRecord[np.ndarray]):
     """Where the searches from a grid of starts ended; [i, j] belongs to the start (x0[j], x1[i]).
 
     So rows are the second variable, as `imshow(..., origin="lower")` and `contour` want it. The
@@ -29,11 +35,12 @@ class BasinMap(NamedTuple):
       x0: the first variable of the starts, ascending, shape (resolution,).
       x1: the second one, likewise.
       basin: the number in `minima` of the minimum that each search ended in, -1 without success;
-        shape (resolution, resolution), as those that follow.
-      fun: the value where it ended; NaN where nothing was evaluated.
+        shape (resolution, resolution).
+      x: where it ended, each leaf with these two axes first.
+      fun: the value there, likewise; NaN where nothing was evaluated.
+      grad_norm: the largest component of the (projected) gradient there.
       n_steps: steps taken.
       status: why it stopped, a `Status`.
-      minima: the distinct minima, the lowest first.
       result: the searches themselves; that of [i, j] has the number i * resolution + j.
 
     Example:
@@ -47,11 +54,13 @@ class BasinMap(NamedTuple):
     x0: np.ndarray
     x1: np.ndarray
     basin: np.ndarray
-    fun: np.ndarray
-    n_steps: np.ndarray
-    status: np.ndarray
-    minima: tuple[Minimum, ...]
+    record: Record[np.ndarray]
     result: MultiStartResult
+
+    @property
+    def minima(self) -> tuple[Minimum, ...]:
+        """The distinct minima, the lowest first."""
+        return self.result.minima
 
     def __repr__(self) -> str:
         """The size of the map, and the summary of its searches."""
@@ -59,19 +68,15 @@ class BasinMap(NamedTuple):
 
 
 def basin_map(
-    fun: Callable,
-    bounds: Any,
+    fun: Callable[..., Tree],
+    bounds: Tree,
     optimizer: optax.GradientTransformation,
     *,
     resolution: int = 256,
-    args: tuple = (),
+    args: tuple[Tree, ...] = (),
     lanes: int | None = None,
     mesh: Mesh | None = None,
-    max_steps: int = 1000,
-    gtol: float | None = 1e-5,
-    ftol: float | None = None,
-    xtol: float | None = None,
-    patience: int = 1,
+    **stop: Unpack[StopOptions],
 ) -> BasinMap:
     r"""Search a function of two variables from a grid of starts: who ends where?
 
@@ -90,11 +95,7 @@ def basin_map(
       args: further arguments of `fun`, trees of arrays.
       lanes: as in `multistart`.
       mesh: as in `multistart`.
-      max_steps: as in `minimize`.
-      gtol: as in `minimize`.
-      ftol: as in `minimize`.
-      xtol: as in `minimize`.
-      patience: as in `minimize`.
+      **stop: `max_steps`, `gtol`, `ftol`, `xtol` and `patience`, as in `minimize`.
 
     Returns:
       A `BasinMap`, which `jamsgrad.plots.basins` draws.
@@ -121,38 +122,25 @@ def basin_map(
     middles = (np.arange(resolution) + 0.5) / resolution
     units = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
     starts = placed(units, box)
+    stop_by("basin_map", stop)
     result = multistart(
-        fun,
-        box,
-        optimizer,
-        key=jax.random.key(0),  # nothing is left to chance
-        n_starts=len(units),
-        starts=starts,
-        args=args,
-        lanes=lanes,
-        mesh=mesh,
-        max_steps=max_steps,
-        gtol=gtol,
-        ftol=ftol,
-        xtol=xtol,
-        patience=patience,
+        fun, box, optimizer, starts=starts, args=args, lanes=lanes, mesh=mesh, **stop
     )
-    shape = resolution, resolution
-    points = as_rows(starts).reshape(*shape, 2)
-    rows = result.rows
+
+    def grid(rows: np.ndarray) -> np.ndarray:
+        return rows.reshape(resolution, resolution, *rows.shape[1:])
+
+    points = grid(as_rows(starts))
     return BasinMap(
         x0=points[0, :, 0],
         x1=points[:, 0, 1],
-        basin=result.basin.reshape(shape),
-        fun=rows.fun.reshape(shape),
-        n_steps=rows.n_steps.reshape(shape),
-        status=rows.status.reshape(shape),
-        minima=result.minima,
+        basin=grid(result.basin),
+        record=jax.tree.map(grid, result.record),
         result=result,
     )
 
 
-def _plane(bounds: Any) -> _bounds.Bounds:
+def _plane(bounds: Tree) -> _bounds.Bounds:
     """The finite box of two variables, or an error."""
     box = _bounds.box(bounds)
     if isinstance(box.lower, jax.Array) and box.lower.shape == ():

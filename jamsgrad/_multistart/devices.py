@@ -1,48 +1,139 @@
-"""The queue on every device of a mesh: each serves its own share of the starts.
+"""The program: the engine on every device of a mesh, each with its own share of the starts.
 
-Every array has a first axis of devices, and `shard_map` gives each device its row, so that there is
-no communication before the end.
+Every array of a queue, and of the shares, has a first axis of devices. `shard_map` gives each
+device its row, so that there is no communication before the end.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from functools import cache, partial, wraps
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jamsgrad._multistart import chunks as _chunks
-from jamsgrad._multistart import lanes as _queue
-from jamsgrad._multistart.lanes import Engine, QueueState
-from jamsgrad._search.bounds import Bounds
-from jamsgrad._search.step import Record, Search, Status, Stop, descent, search
+from jamsgrad._multistart.lanes import Queue, engine
+from jamsgrad._search.step import Record
+from jamsgrad._search.stopping import Status
+from jamsgrad._search.task import Task
+from jamsgrad._tree import Tree, ceil_div
 
 DEVICES = "devices"
+_STEPS_PER_ROUND = 128  # a stopped lane waits for half a round, and a round costs a few steps
+_LANES = 1024  # enough to share what a step costs by itself, and their state stays in the cache
+_UNFUSED = 4096  # XLA on CPU does not fuse reductions over arrays of so many numbers
 _WIDE_VECTORS = {"xla_cpu_prefer_vector_width": 512}  # a step in the cache is up to a fifth faster
 
 
-class Setting(NamedTuple):
-    """What a compiled queue depends on; hashable."""
+class Layout(NamedTuple):
+    """Which devices there are, and how many lanes each has; hashable."""
 
-    fun: Callable
-    optimizer: optax.GradientTransformation
     mesh: Mesh
     n_lanes: int
 
 
-class Data(NamedTuple):
-    """What a compiled queue is given on every device alike."""
+class Look(NamedTuple):
+    """What the host wants to know of a queue: a number each.
 
-    args: tuple
-    bounds: Bounds | None
-    stop: Stop
-    steps_per_round: int
+    Attributes:
+      busy: whether a lane serves a start.
+      done: searches that have ended.
+      n_success: those that met a tolerance, or ran all their steps without one.
+      best: the lowest value so far, infinite before there is one.
+    """
+
+    busy: jax.Array
+    done: jax.Array
+    n_success: jax.Array
+    best: jax.Array
 
 
-def _put(mesh: Mesh, array: np.ndarray, *axes: str) -> jax.Array:
+class Program:
+    """Many searches of a task on the devices of a mesh, compiled once for equal layouts."""
+
+    def __init__(self, task: Task, starts: Tree, mesh: Mesh, lanes: int | None) -> None:
+        """Share the starts out, and put the task on every device.
+
+        Args:
+          task: what every search does.
+          starts: a tree of arrays with the starts as first axis.
+          mesh: the devices, in a row.
+          lanes: how many searches step together on a device; None chooses.
+        """
+        self.n_starts = len(jax.tree.leaves(starts)[0])
+        self.share = ceil_div(self.n_starts, mesh.size)
+        if lanes is None:
+            lanes = lanes_for(starts, mesh.devices[0].platform)
+        self.layout = Layout(mesh, min(lanes, 16 * ceil_div(self.share, 16)))
+        evaluations = task.stop.max_steps + 1
+        self.steps_per_round = ceil_div(evaluations, ceil_div(evaluations, _STEPS_PER_ROUND))
+        self.task, self.starts = task, starts
+        self._task = on_all(mesh, task)
+        self._shares, self._counts = share_out(mesh, starts, self.n_starts, self.share)
+
+    def init(self) -> Queue:
+        """The queue before its first round."""
+        with jax.set_mesh(self.layout.mesh):
+            return _init(self.layout, self._task, self._shares)
+
+    def advance(self, queue: Queue, n_rounds: int) -> Queue:
+        """So many rounds on every device, fewer where it runs dry; the queue is donated."""
+        mesh = self.layout.mesh
+        shared = self._task, self.steps_per_round, n_rounds
+        with jax.set_mesh(mesh):
+            compiled = _compiled_advance(mesh.devices[0].platform)
+            return compiled(self.layout, shared, queue, self._shares, self._counts)
+
+    def look(self, queue: Queue) -> Look:
+        """How far the queue has come."""
+        with jax.set_mesh(self.layout.mesh):
+            return _look(self.layout, queue, self._counts)
+
+    def collect(self, queue: Queue) -> tuple[Record[np.ndarray], float]:
+        """All records by start in NumPy arrays on every host, and the share of useful steps.
+
+        The searches under way are among them. Useful are moves and last evaluations; executed are
+        all steps of all lanes, idle and waiting ones included.
+        """
+        with jax.set_mesh(self.layout.mesh):
+            collected = _collect(self.layout, self._task, queue, self._counts, self.share)
+        records, rounds = jax.tree.map(np.asarray, collected)
+        records = jax.tree.map(lambda a: a[: self.n_starts], records)
+        ended = (records.status != Status.STOPPED).sum()
+        executed = max(rounds.sum(), 1) * self.steps_per_round * self.layout.n_lanes
+        return records, float((records.n_steps.sum(dtype=np.int64) + ended) / executed)
+
+
+def lanes_for(starts: Tree, platform: str) -> int:
+    """How many lanes are fast on a device.
+
+    XLA on CPU does not fuse reductions over arrays of 4096 or more numbers, which doubles the time
+    of a step. So there the lanes hold at most 4095 numbers in a leaf of x, if that leaves 128 lanes
+    (4 to 31 variables); else they are as many as elsewhere.
+    """
+    size = max(leaf[0].size for leaf in jax.tree.leaves(starts))
+    fused = (_UNFUSED - 1) // size // 16 * 16
+    return fused if platform == "cpu" and 128 <= fused < _LANES else _LANES
+
+
+# -- arrays on a mesh ------------------------------------------------------------------------------
+
+
+def in_a_row(mesh: Any) -> Mesh:
+    """The devices of the mesh in a row; None for one device."""
+    if mesh is not None and not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
+    if mesh is not None and not mesh.size:
+        raise ValueError(f"mesh must have a device, got {mesh!r}")
+    devices = jax.local_devices()[:1] if mesh is None else mesh.devices.ravel()
+    return Mesh(devices, (DEVICES,))
+
+
+def put(mesh: Mesh, array: np.ndarray, *axes: str) -> jax.Array:
     """An array on the mesh, also when its devices belong to several processes.
 
     With the axis DEVICES row i lies on device i, without it the whole array on each.
@@ -51,118 +142,91 @@ def _put(mesh: Mesh, array: np.ndarray, *axes: str) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
 
-def share_of_each(mesh: Mesh, n: int) -> int:
-    """How many of n starts a device has; the last devices have fewer."""
-    return -(-n // mesh.size)
-
-
-def share_out(mesh: Mesh, starts: Any, n: int, share: int) -> tuple[Any, jax.Array]:
+def share_out(mesh: Mesh, starts: Tree, n: int, share: int) -> tuple[Tree, jax.Array]:
     """The starts in equal shares, the last ones filled up; and how many of each share are real."""
     filling = share * mesh.size - n
 
     def leaf(starts: jax.Array) -> jax.Array:
         rows = np.asarray(starts)
         filled = np.concatenate([rows, rows[-1:].repeat(filling, axis=0)]) if filling else rows
-        return _put(mesh, filled.reshape(mesh.size, share, *filled.shape[1:]), DEVICES)
+        return put(mesh, filled.reshape(mesh.size, share, *filled.shape[1:]), DEVICES)
 
     counts = np.clip(n - share * np.arange(mesh.size), 0, share).astype(np.int32)
-    return jax.tree.map(leaf, starts), _put(mesh, counts, DEVICES)
+    return jax.tree.map(leaf, starts), put(mesh, counts, DEVICES)
 
 
-def on_all(mesh: Mesh, tree: Any) -> Any:
+def on_all(mesh: Mesh, tree: Tree) -> Tree:
     """The tree with its arrays whole on every device of the mesh, wherever they were.
 
     Other numbers JAX places itself; of several processes each has its own whole arrays.
     """
 
-    def leaf(a: Any) -> Any:
+    def leaf(a: Tree) -> Tree:
         if not isinstance(a, jax.Array):
             return a
         if not (mesh.is_multi_process and a.is_fully_addressable):
             return jax.device_put(a, NamedSharding(mesh, PartitionSpec()))
         if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            bits = _put(mesh, np.asarray(jax.random.key_data(a)))
+            bits = put(mesh, np.asarray(jax.random.key_data(a)))
             return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(a))
-        return _put(mesh, np.asarray(a))
+        return put(mesh, np.asarray(a))
 
     return jax.tree.map(leaf, tree)
 
 
-def one_search(setting: Setting, data: Data) -> Search:
-    """The search that every lane runs."""
-    fun, optimizer, _, _ = setting
-    return search(fun, optimizer, data.stop, args=data.args, bounds=data.bounds, freeze=False)
+def on_host(tree: Tree) -> Tree:
+    """The tree with its arrays that lie on several devices as NumPy arrays, from all processes."""
+
+    def leaf(a: Tree) -> Tree:
+        if not isinstance(a, jax.Array) or len(a.sharding.device_set) == 1:
+            return a
+        if a.is_fully_addressable:
+            return np.asarray(a)
+        return np.asarray(multihost_utils.process_allgather(a, tiled=True))
+
+    return jax.tree.map(leaf, tree)
 
 
-def _engine(setting: Setting, data: Data) -> Engine:
-    fun, optimizer, _, n_lanes = setting
-    args, bounds, stop, steps_per_round = data
-    if stop.only_by_steps:
-        fixed = _chunks.fixed_search(descent(fun, optimizer, args, bounds), stop.max_steps)
-        return _chunks.engine(fixed, n_lanes, steps_per_round)
-    return _queue.engine(one_search(setting, data), n_lanes, steps_per_round)
+# -- the compiled functions ------------------------------------------------------------------------
 
 
-def _on_each(setting: Setting, local: Callable, shared: Any, own: tuple) -> Any:
+def _on_each(layout: Layout, local: Callable[..., Tree], shared: Tree, own: tuple) -> Tree:
     """`local(shared, *own)` on every device, with its own row of `own`."""
 
-    def row(shared: Any, own: tuple) -> Any:
+    def row(shared: Tree, own: tuple) -> Tree:
         out = local(shared, *jax.tree.map(lambda leaf: leaf[0], own))
         return jax.tree.map(lambda leaf: leaf[None], out)
 
     rows = PartitionSpec(DEVICES)
     specs = (PartitionSpec(), rows)
-    return jax.shard_map(row, mesh=setting.mesh, in_specs=specs, out_specs=rows, check_vma=False)(
+    return jax.shard_map(row, mesh=layout.mesh, in_specs=specs, out_specs=rows, check_vma=False)(
         shared, own
     )
 
 
-def _on_its_mesh(function: Callable) -> Callable:
-    """Call `function(setting, ...)` where the mesh of the setting is set, not one of the caller."""
-
-    @wraps(function)
-    def call(setting: Setting, *args: Any) -> Any:
-        with jax.set_mesh(setting.mesh):
-            return function(setting, *args)
-
-    return call
-
-
-@_on_its_mesh
 @partial(jax.jit, static_argnums=0)
-def init(setting: Setting, data: Data, shares: Any, counts: jax.Array) -> QueueState:
-    def local(data: Data, shares: Any, count: jax.Array) -> QueueState:
-        return _engine(setting, data).init(shares, count)
+def _init(layout: Layout, task: Task, shares: Tree) -> Queue:
+    def local(task: Task, shares: Tree) -> Queue:
+        return engine(task, layout.n_lanes, 0).init(shares)
 
-    return _on_each(setting, local, data, (shares, counts))
-
-
-@_on_its_mesh
-def advance(
-    setting: Setting, data: Data, shares: Any, queue: QueueState, n_rounds: Any
-) -> QueueState:
-    """So many rounds on every device; the queue is donated."""
-    platform = setting.mesh.devices.flat[0].platform
-    return _compiled_advance(platform)(setting, data, shares, queue, n_rounds)
+    return _on_each(layout, local, task, (shares,))
 
 
 @cache
-def _compiled_advance(platform: str) -> Callable[..., QueueState]:
+def _compiled_advance(platform: str) -> Callable[..., Queue]:
     options = _WIDE_VECTORS if platform == "cpu" and _can_compile(_WIDE_VECTORS) else None
-    return jax.jit(_advance, static_argnums=0, donate_argnums=3, compiler_options=options)
+    return jax.jit(_advance, static_argnums=0, donate_argnums=2, compiler_options=options)
 
 
-def _advance(
-    setting: Setting, data: Data, shares: Any, queue: QueueState, n_rounds: Any
-) -> QueueState:
-    def local(shared: tuple, queue: QueueState, shares: Any) -> QueueState:
-        data, n_rounds = shared
-        return _engine(setting, data).advance(queue, shares, n_rounds)
+def _advance(layout: Layout, shared: tuple, queue: Queue, shares: Tree, counts: jax.Array) -> Queue:
+    def local(shared: tuple, queue: Queue, shares: Tree, count: jax.Array) -> Queue:
+        task, steps_per_round, n_rounds = shared
+        return engine(task, layout.n_lanes, steps_per_round).advance(queue, shares, count, n_rounds)
 
-    return _on_each(setting, local, (data, n_rounds), (queue, shares))
+    return _on_each(layout, local, shared, (queue, shares, counts))
 
 
-def _can_compile(options: Any) -> bool:
+def _can_compile(options: dict[str, int]) -> bool:
     """Whether this XLA knows the options, which it may give up."""
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()
@@ -171,38 +235,27 @@ def _can_compile(options: Any) -> bool:
     return True
 
 
-@_on_its_mesh
 @partial(jax.jit, static_argnums=0)
-def look(setting: Setting, queue: QueueState) -> tuple:
-    """Whether lanes are busy, and how many searches are done, succeeded, and the lowest value."""
-    records = queue.records
-    status = records.status
-    done, success = (status != Status.STOPPED), (status > 0)
-    finite = jnp.where(jnp.isfinite(records.fun), records.fun, jnp.inf)
-    busy = queue.serves < queue.n_starts[:, None]
-    looks = jnp.any(busy), jnp.sum(done), jnp.sum(success), jnp.min(finite)
-    everywhere = NamedSharding(setting.mesh, PartitionSpec())
-    return jax.lax.with_sharding_constraint(looks, everywhere)
+def _look(layout: Layout, queue: Queue, counts: jax.Array) -> Look:
+    def lowest(fun: jax.Array, counts: jax.Array | bool) -> jax.Array:
+        return jnp.min(jnp.where(jnp.isfinite(fun) & counts, fun, jnp.inf))
+
+    status, busy = queue.records.status, queue.serves < counts[:, None]
+    best = lowest(queue.records.fun, True), lowest(queue.lanes.best.fun, busy)
+    done, success = jnp.sum(status != Status.STOPPED), jnp.sum(status > 0)
+    look = Look(jnp.any(busy), done, success, jnp.minimum(*best))
+    return jax.lax.with_sharding_constraint(look, NamedSharding(layout.mesh, PartitionSpec()))
 
 
-@_on_its_mesh
-@partial(jax.jit, static_argnums=(0, 3))
-def collect(setting: Setting, data: Data, queue: QueueState, n: int) -> tuple[Record, Any]:
-    """All records by start, and the share of the executed steps that was useful."""
+@partial(jax.jit, static_argnums=(0, 4))
+def _collect(
+    layout: Layout, task: Task, queue: Queue, counts: jax.Array, share: int
+) -> tuple[Record[jax.Array], jax.Array]:
+    def local(task: Task, queue: Queue, count: jax.Array) -> Record[jax.Array]:
+        records = engine(task, layout.n_lanes, 0).collect(queue, count)
+        return jax.tree.map(lambda a: a[:share], records)  # later rows filled up a chunk
 
-    def local(data: Data, queue: QueueState) -> Record:
-        return _engine(setting, data).collect(queue)
-
-    records = _on_each(setting, local, data, (queue,))
-    share = share_of_each(setting.mesh, n)  # rows; what comes after them filled up a chunk
-
-    def rows(leaf: jax.Array) -> jax.Array:
-        return leaf[:, :share].reshape(share * len(leaf), *leaf.shape[2:])[:n]
-
-    records = jax.tree.map(rows, records)
-    ended = jnp.sum(records.status != Status.STOPPED, dtype=jnp.float32)
-    useful = jnp.sum(records.n_steps, dtype=jnp.float32) + ended  # moves, and the last evaluations
-    rounds = jnp.maximum(jnp.sum(queue.rounds, dtype=jnp.float32), 1)
-    executed = rounds * jnp.asarray(data.steps_per_round, jnp.float32) * setting.n_lanes
-    everywhere = NamedSharding(setting.mesh, PartitionSpec())  # shares may be uneven
-    return jax.lax.with_sharding_constraint((records, useful / executed), everywhere)
+    records = _on_each(layout, local, task, (queue, counts))
+    records = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), records)
+    everywhere = NamedSharding(layout.mesh, PartitionSpec())
+    return jax.lax.with_sharding_constraint((records, queue.rounds), everywhere)

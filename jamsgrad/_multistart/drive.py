@@ -1,10 +1,21 @@
-"""What looks on while a queue runs: progress bars, and Ctrl-C."""
+"""The host's side of a search: slices of rounds, and those who look on between them."""
+
+from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
+
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jamsgrad._multistart.devices import Program
+from jamsgrad._multistart.lanes import Queue
+
+_SLICE_SECONDS = 0.5  # between two looks at the queue: for progress, callbacks and Ctrl-C
 
 
 class Progress(NamedTuple):
@@ -14,7 +25,7 @@ class Progress(NamedTuple):
       done: searches that have ended.
       n_starts: searches in all.
       n_success: those that met a tolerance, or ran all their steps without one.
-      best: the lowest value handed in so far, infinite before there is one.
+      best: the lowest value so far, infinite before there is one.
       seconds: since the first step.
 
     Example:
@@ -30,9 +41,55 @@ class Progress(NamedTuple):
     seconds: float
 
 
+class Wish(NamedTuple):
+    """What a process wants to do next: so many rounds, or to stop; and whether to save before."""
+
+    n_rounds: int
+    stop: bool
+    save: bool
+
+
+def drive(
+    program: Program,
+    queue: Queue,
+    watchers: list[Callable[[Progress], None]],
+    interrupted: threading.Event,
+    save: Callable[[Queue], None],
+    save_every: float,
+) -> Queue:
+    """Advance the queue in slices until it runs dry or somebody stops it."""
+    began = saved = time.perf_counter()
+    wish = agreed(Wish(1, interrupted.is_set(), save=False))
+    busy = True
+    while busy and not wish.stop:
+        before = time.perf_counter()
+        queue = program.advance(queue, wish.n_rounds)
+        busy, done, n_success, best = (x.item() for x in program.look(queue))
+        now = time.perf_counter()
+        stop = False
+        try:
+            for watch in watchers:
+                watch(Progress(done, program.n_starts, n_success, best, now - began))
+        except StopIteration:
+            stop = True
+        n_rounds = int(wish.n_rounds * _SLICE_SECONDS / (now - before))
+        n_rounds = max(1, min(4 * wish.n_rounds, n_rounds))
+        wish = agreed(Wish(n_rounds, stop or interrupted.is_set(), now - saved > save_every))
+        if wish.save or wish.stop or not busy:
+            save(queue)
+            saved = time.perf_counter()
+    return queue
+
+
+def agreed(wish: Wish) -> Wish:
+    """What all processes do next: the first one sets the pace, any may stop all."""
+    wishes = multihost_utils.process_allgather(np.array(wish)).reshape(-1, 3)
+    return Wish(int(wishes[0, 0]), bool(wishes[:, 1].any()), bool(wishes[0, 2]))
+
+
 @contextmanager
 def progress_bar(n_starts: int) -> Iterator[Callable[[Progress], None]]:
-    """A bar of tqdm's, as a function to call with every `Progress`."""
+    """A bar of tqdm, as a function to call with every `Progress`."""
     try:
         from tqdm.auto import tqdm  # noqa: PLC0415, an extra
     except ImportError:

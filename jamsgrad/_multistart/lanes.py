@@ -1,133 +1,195 @@
-"""Many searches as a queue of starts that lanes serve: the pure engine.
+"""The engine: many searches in lanes that step together and take their starts from a queue.
 
-Lanes step together. Every few steps those that have stopped hand in their records and take the next
-starts from the queue, so that nobody waits for the slowest search.
+After each round of steps, the lanes whose searches have ended write their records and take the next
+starts, so that no lane waits for the slowest search. Without tolerances all searches end at the
+same step: `together` says so. Then what an optimizer counts is kept once for all lanes, and records
+and starts are slices instead of rows that are gathered and scattered.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from jamsgrad._search.step import Record, Search, Status
+from jamsgrad._search.step import Record, Search, State, one_search
+from jamsgrad._search.stopping import Status
+from jamsgrad._search.task import Task
+from jamsgrad._tree import Tree, where
+
+if TYPE_CHECKING:
+    import chex
 
 
-class QueueState(NamedTuple):
-    """A queue under way.
+class Queue(NamedTuple):
+    """Many searches under way.
 
     Attributes:
-      lanes: the states of the searches under way, one per row.
-      serves: which start each lane serves; `n_starts` or more if it serves none.
-      next: the start that is served next.
-      n_starts: how many starts there are; later rows of `records` are padding.
-      records: what has been handed in, by start.
+      lanes: the states of the searches under way, one per row; with `together` what cannot differ
+        between them has no rows.
+      serves: the number of the start that each lane serves; n_starts or more if it is idle.
+      records: what has ended, by start, in whole chunks of lanes with `together`.
       rounds: how many rounds were run.
     """
 
-    lanes: Any
+    lanes: State
     serves: jax.Array
-    next: jax.Array
-    n_starts: jax.Array
-    records: Record
+    records: Record[jax.Array]
     rounds: jax.Array
 
 
 class Engine(NamedTuple):
-    """The queue as pure functions."""
+    """The queue as pure functions. Starts have their number on the leading axis.
 
-    init: Callable[[Any, jax.Array], QueueState]
-    advance: Callable[[QueueState, Any, jax.Array], QueueState]
-    collect: Callable[[QueueState], Record]
-
-
-def engine(search: Search, n_lanes: int, steps_per_round: Any) -> Engine:
-    """The queue for a search made with `freeze=False`.
-
-    `init(starts, n_starts)` fills the lanes; starts have their number on the leading axis.
-    `advance(queue, starts, n_rounds)` runs so many rounds, fewer if the queue runs dry.
-    `collect(queue)` gives all records by start, those of the searches under way included.
+    Attributes:
+      init: `init(starts)` fills the lanes.
+      advance: `advance(queue, starts, n_starts, n_rounds)` runs so many rounds, fewer if the queue
+        runs dry. Starts beyond n_starts are padding, which no lane serves.
+      collect: `collect(queue, n_starts)` is the records by start, those of the searches under way
+        included.
     """
-    init_lanes = jax.vmap(search.init)
-    step_lanes = jax.vmap(lambda state: search.step(state)[0])
 
-    def init(starts: Any, n_starts: jax.Array) -> QueueState:
-        served = jnp.arange(n_lanes, dtype=jnp.int32)
-        return QueueState(
-            lanes=init_lanes(_take(starts, served)),
-            serves=served,
-            next=jnp.asarray(n_lanes, jnp.int32),
-            n_starts=n_starts,
-            records=blank(init_lanes(starts).record),
+    init: Callable[[Tree], Queue]
+    advance: Callable[[Queue, Tree, jax.Array, jax.Array], Queue]
+    collect: Callable[[Queue, jax.Array], Record[jax.Array]]
+
+
+def engine(task: Task, n_lanes: int, steps_per_round: chex.Numeric) -> Engine:
+    """The queue of searches for this task."""
+    one = one_search(task, freeze=False)
+    together = task.stop.only_by_steps
+    numbers = jnp.arange(n_lanes, dtype=jnp.int32)
+
+    def init(starts: Tree) -> Queue:
+        starts = whole_chunks(starts)
+        return Queue(
+            lanes=_in_lanes(one, starts, together).init(take(starts, numbers)),
+            serves=numbers,
+            records=jax.vmap(lambda x: _unknown(one.record(one.init(x))))(starts),
             rounds=jnp.zeros([], jnp.int32),
         )
 
-    def advance(queue: QueueState, starts: Any, n_rounds: jax.Array) -> QueueState:
+    def advance(queue: Queue, starts: Tree, n_starts: jax.Array, n_rounds: jax.Array) -> Queue:
+        starts = whole_chunks(starts)
+        lanes = _in_lanes(one, starts, together)
         last = queue.rounds + n_rounds
 
-        def goes_on(queue: QueueState) -> jax.Array:
-            return (queue.rounds < last) & jnp.any(queue.serves < queue.n_starts)
+        def goes_on(carry: tuple[Queue, jax.Array]) -> jax.Array:
+            queue, _ = carry
+            return (queue.rounds < last) & jnp.any(queue.serves < n_starts)
 
-        def a_round(queue: QueueState) -> QueueState:
-            lanes = lax.fori_loop(
-                0, steps_per_round, lambda _, lanes: lanes_last(step_lanes(lanes)), queue.lanes
+        def a_round(carry: tuple[Queue, jax.Array]) -> tuple[Queue, jax.Array]:
+            queue, following = carry
+            states = lax.fori_loop(
+                0, steps_per_round, lambda _, states: _lanes_last(lanes.step(states)), queue.lanes
             )
-            return refill(queue._replace(lanes=lanes, rounds=queue.rounds + 1), starts)
+            busy, ended = queue.serves < n_starts, lanes.ended(states)
+            records = put(queue, busy & ended, lanes.record(states))
+            begins = ended if together else ended & busy
+            # The k-th lane that begins takes the k-th of the starts that follow.
+            place = numbers if together else jnp.cumsum(begins, dtype=jnp.int32) - 1
+            serves = jnp.where(begins, following + place, queue.serves)
+            taken = jnp.where(begins, n_lanes, 0) if together else jnp.sum(begins)
+            fresh = lanes.init(take(starts, serves))
+            begins = begins if together else begins & (serves < n_starts)
+            states = where(begins, fresh, states) if together else _each(begins, fresh, states)
+            queue = Queue(states, serves, records, queue.rounds + 1)
+            return queue, following + taken.astype(jnp.int32)
 
-        return lax.while_loop(goes_on, a_round, queue)
+        return lax.while_loop(goes_on, a_round, (queue, jnp.max(queue.serves) + 1))[0]
 
-    def refill(queue: QueueState, starts: Any) -> QueueState:
-        stopped = (queue.lanes.record.status != Status.STOPPED) & (queue.serves < queue.n_starts)
-        records = _hand_in(queue, stopped)
-        place = jnp.cumsum(stopped, dtype=jnp.int32) - 1
-        serves = jnp.where(stopped, queue.next + place, queue.serves)
-        taken = stopped & (serves < queue.n_starts)
-        fresh = init_lanes(_take(starts, serves))
-        lanes = jax.tree.map(partial(_select, taken), fresh, queue.lanes)
-        served = jnp.sum(stopped, dtype=jnp.int32)
-        return queue._replace(lanes=lanes, serves=serves, next=queue.next + served, records=records)
+    def collect(queue: Queue, n_starts: jax.Array) -> Record[jax.Array]:
+        records = _in_lanes(one, queue.lanes.x, together).record(queue.lanes)
+        began = (records.n_steps > 0) | (records.status != Status.STOPPED)
+        return put(queue, began & (queue.serves < n_starts), records)
 
-    def collect(queue: QueueState) -> Record:
-        record = queue.lanes.record
-        began = (record.n_steps > 0) | (record.status != Status.STOPPED)
-        return _hand_in(queue, began & (queue.serves < queue.n_starts))
+    def whole_chunks(starts: Tree) -> Tree:
+        """The starts, filled up to whole chunks of lanes where lanes take them as slices."""
+
+        def pad(leaf: jax.Array) -> jax.Array:
+            filling = [(0, -len(leaf) % n_lanes)] + [(0, 0)] * (leaf.ndim - 1)
+            return jnp.pad(leaf, filling, mode="edge")
+
+        return jax.tree.map(pad, starts) if together else starts
+
+    def take(rows: Tree, serves: jax.Array) -> Tree:
+        """The rows of the starts that the lanes serve."""
+        if together:
+            return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, serves[0], n_lanes), rows)
+        return jax.tree.map(lambda a: a.at[serves].get(mode="clip"), rows)
+
+    def put(queue: Queue, which: jax.Array, new: Record[jax.Array]) -> Record[jax.Array]:
+        """The records with those of some lanes written to the rows of the starts they serve."""
+        records, serves = queue.records, queue.serves
+        if together:
+            new = jax.vmap(where)(which, new, take(records, serves))
+            return jax.tree.map(
+                lambda a, b: lax.dynamic_update_slice_in_dim(a, b, serves[0], 0), records, new
+            )
+        rows = jnp.where(which, serves, len(records.fun))  # past the end, where it is dropped
+        return jax.tree.map(lambda a, b: a.at[rows].set(b, mode="drop"), records, new)
 
     return Engine(init, advance, collect)
 
 
-def _hand_in(queue: QueueState, which: jax.Array) -> Record:
-    """The records with those of some lanes written to the rows of the starts that they serve."""
-
-    def write(out: jax.Array, new: jax.Array) -> jax.Array:
-        row = jnp.where(which, queue.serves, out.shape[0])  # past the end, where it is dropped
-        return out.at[row].set(new, mode="drop")
-
-    return jax.tree.map(write, queue.records, queue.lanes.record)
-
-
-def blank(record: Record) -> Record:
-    """The same points, not evaluated, STOPPED."""
+def _unknown(record: Record[jax.Array]) -> Record[jax.Array]:
+    """The same point, not evaluated."""
     nan = jnp.full_like(record.fun, jnp.nan)
-    return record._replace(
-        fun=nan,
-        grad_norm=nan,
-        n_steps=jnp.zeros_like(record.n_steps),
-        status=jnp.full_like(record.status, Status.STOPPED),
+    return record._replace(fun=nan, grad_norm=nan)
+
+
+def _in_lanes(one: Search, starts: Tree, together: bool) -> Search:
+    """The search in many lanes; with `together` what cannot differ between them has no rows."""
+
+    def two_steps(x: Tree) -> State:
+        # In a loop JAX iterates to a fixed point, so that values which depend on x only after
+        # several steps are found too.
+        return lax.fori_loop(0, 2, lambda _, state: one.step(state)[0], one.init(x))
+
+    rows = batched_axes(two_steps, starts) if together else 0
+    return Search(
+        init=jax.vmap(one.init, out_axes=rows),
+        step=jax.vmap(lambda state: one.step(state)[0], in_axes=(rows,), out_axes=rows),
+        running=jax.vmap(one.running, in_axes=(rows,)),
+        ended=one.ended if together else jax.vmap(one.ended),
+        record=jax.vmap(one.record, in_axes=(rows,)),
     )
 
 
-def _take(starts: Any, which: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf.at[which].get(mode="clip"), starts)
+def batched_axes(function: Callable[[Tree], Tree], xs: Tree) -> Any:
+    """Run vmap abstractly, and note which outputs came out batched: 0 for those, None for others.
+
+    Of `lambda x: (x + 1, jnp.zeros(()))` it is (0, None).
+    """
+    axes = None
+
+    @jax.custom_batching.custom_vmap
+    def look(out: Tree) -> Tree:
+        return out
+
+    @look.def_vmap
+    def _(axis_size: int, in_batched: list[Tree], out: Tree) -> tuple[Tree, Tree]:
+        nonlocal axes
+        del axis_size
+        axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched[0])
+        return out, in_batched[0]
+
+    jax.eval_shape(jax.vmap(lambda x: look(function(x))), xs)
+    return axes
 
 
-def _select(which: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
-    return jnp.where(jnp.expand_dims(which, range(1, new.ndim)), new, old)
+def _each(which: jax.Array, new: Tree, old: Tree) -> Tree:
+    """`where` with one condition per row."""
+    return jax.tree.map(
+        lambda a, b: jnp.where(jnp.expand_dims(which, range(1, a.ndim)), a, b), new, old
+    )
 
 
-def lanes_last(lanes: Any) -> Any:
+def _lanes_last(lanes: Tree) -> Tree:
     """Hold XLA to a memory layout in which the lanes are contiguous, so that it vectorises them."""
 
     def leaf(a: jax.Array) -> jax.Array:

@@ -1,59 +1,50 @@
-"""`multistart`: the host around the queue: devices, progress and interruption."""
+"""`multistart`: from its arguments to a program, which is driven to a result."""
 
-import threading
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jamsgrad import _check
 from jamsgrad._multistart import checkpoint as _checkpoint
-from jamsgrad._multistart import devices as sharded
-from jamsgrad._multistart.drive import Progress, interruptible, progress_bar
-from jamsgrad._multistart.lanes import QueueState
-from jamsgrad._multistart.result import MultiStartResult, Setup
-from jamsgrad._multistart.starts import METHODS, inside, sample_starts
-from jamsgrad._search import bounds as _bounds
-from jamsgrad._search.minimize import check_arguments, floating
-from jamsgrad._search.step import nan_is_data, stop_options
+from jamsgrad._multistart import devices
+from jamsgrad._multistart.drive import Progress, drive, interruptible, progress_bar
+from jamsgrad._multistart.identity import identity
+from jamsgrad._multistart.result import MultiStartResult
+from jamsgrad._multistart.starts import Sampler, starts_and_box
+from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
+from jamsgrad._search.stopping import nan_is_data
+from jamsgrad._tree import Tree
 
-_STEPS_PER_ROUND = 128  # a stopped lane waits for half a round, and a round costs a few steps
-_SLICE_SECONDS = 0.5  # between two looks at the queue: for progress, callbacks and Ctrl-C
-_LANES = 1024  # enough to share what a step costs by itself, and their state stays in the cache
-_UNFUSED = 4096  # numbers in an array whose reduction XLA on CPUs does not fuse: twice the time
+if TYPE_CHECKING:
+    import chex
 
 
 @nan_is_data()
 def multistart(
-    fun: Callable,
-    bounds: Any,
+    fun: Callable[..., Tree],
+    bounds: Tree,
     optimizer: optax.GradientTransformation,
     *,
-    key: jax.Array,
-    n_starts: int = 1024,
-    sampler: str | Callable = "uniform",
-    starts: Any = None,
-    args: tuple = (),
+    key: chex.PRNGKey | None = None,
+    n_starts: int | None = None,
+    starts: Sampler | Tree = "uniform",
+    args: tuple[Tree, ...] = (),
     lanes: int | None = None,
     mesh: Mesh | None = None,
     progress: bool = False,
     callback: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
-    max_steps: int = 1000,
-    gtol: float | None = 1e-5,
-    ftol: float | None = None,
-    xtol: float | None = None,
-    patience: int = 1,
+    **stop: Unpack[StopOptions],
 ) -> MultiStartResult:
     r"""Minimise `fun` from many starts at once, by any optax optimizer.
 
@@ -67,11 +58,11 @@ def multistart(
       x_{i,t} = \mathrm{Proj}(x_{i,t-1} + \text{optimizer}(\nabla f(x_{i,t-1}))), \quad
       f(x_\text{best}) = \min_i f(x_i)
 
-    The starts depend on `key`, `n_starts` and the sampler (start i of "uniform" and "sobol" on
-    `key` and i alone), not on the number of lanes, devices or processes, on progress bars or
-    interruptions. With the same lanes per device the results are the same bit for bit; with
-    another number of lanes, because XLA may vectorise differently, they are equal to rounding,
-    which searches that are chaotic amplify.
+    The starts depend on `key`, `n_starts` and `starts` (start i of "uniform" and "sobol" on `key`
+    and i alone), not on the number of lanes, devices or processes, on progress bars or
+    interruptions. With the same lanes per device the results are the same bit for bit. With another
+    number of lanes they are equal to rounding, because XLA may vectorise differently, and chaotic
+    searches amplify rounding.
 
     On CPUs give JAX a device per core before it starts (`jax.config.update("jax_num_cpu_devices",
     2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
@@ -79,18 +70,18 @@ def multistart(
     Args:
       fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar.
       bounds: the box, in any of the forms of `minimize`; it gives x its shape: `(-5.0, 5.0)` is the
-        box of one number, `([-5.0, -5.0], [5.0, 5.0])` of two. Finite, unless `starts` gives all
-        starts.
+        box of one number, `([-5.0, -5.0], [5.0, 5.0])` of two. Finite, unless `starts` gives
+        all starts.
       optimizer: any optax transformation; every search has its own state of it.
-      key: a key of `jax.random`, from which the starts are drawn.
-      n_starts: how many searches, at least 1.
-      sampler: how starts are drawn: see `sample_starts`.
-      starts: starts of your own, a tree like x with a new first axis; they come first, and drawn
-        ones fill up to n_starts.
+      key: a key of `jax.random`, from which the starts are drawn; needed unless `starts` gives all.
+      n_starts: how many searches, at least 1; None for 1024, or as many as `starts` has points.
+      starts: how starts are drawn, "uniform", "sobol", "lhs" or a function: see `sample_starts`. Or
+        points of your own, a tree like x with a new first axis; where n_starts is larger than their
+        number, uniform ones follow them.
       args: further arguments of `fun`, trees of arrays.
       lanes: how many searches step together on a device, at least 1; no more than it has starts,
-        rounded up to 16. None for 1024, or on CPUs for as many as hold 4095 numbers of x, if they
-        are fewer and at least 128 (4 to 31 variables): that is up to twice as fast there.
+        rounded up to 16. None for 1024. On CPU, for 4 to 31 variables, None is 4095 // variables,
+        rounded down to a multiple of 16, which is up to twice as fast.
       mesh: the devices to share the starts among, any `jax.sharding.Mesh`; None for one device.
       progress: whether to show a progress bar, which needs the extra `progress`.
       callback: called with a `Progress` about twice a second; raising StopIteration ends the
@@ -99,11 +90,7 @@ def multistart(
         call with the same folder goes on where the last one stopped or was killed, bit for bit;
         once complete, it returns at once. One folder for all processes.
       checkpoint_every: seconds between two writings of it, at least 0.
-      max_steps: the largest number of steps of a search, at least 0.
-      gtol: as in `minimize`.
-      ftol: as in `minimize`.
-      xtol: as in `minimize`.
-      patience: as in `minimize`.
+      **stop: `max_steps`, `gtol`, `ftol`, `xtol` and `patience`, as in `minimize`.
 
     Returns:
       A `MultiStartResult`. Searches that ended badly are in it, with their best finite point if
@@ -131,178 +118,48 @@ def multistart(
       The stop rules and the projection are those of `minimize`.
     """
     began = time.perf_counter()
-    check_arguments(fun, optimizer, args)
-    mesh = _one_axis(mesh)
+    mesh = devices.in_a_row(mesh)
+    _refuse_under_tracing(mesh)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
-    stop = stop_options(max_steps, gtol, ftol, xtol, patience)
-    n_starts = _check.integer("n_starts", n_starts, 1)
     lanes = None if lanes is None else _check.integer("lanes", lanes, 1)
     checkpoint_every = _check.in_range("checkpoint_every", checkpoint_every, 0)
-    if not callable(sampler):
-        _check.one_of("sampler", sampler, METHODS, or_else="a function")
-    points = _all_starts(key, n_starts, bounds, sampler, starts)
-    box = _box(bounds, points)
-    if starts is None and box is not None and jax.tree.all(jax.tree.map(_equal, *box)):
-        raise ValueError(
-            f"bounds leave nothing to search: lower and upper are equal; {_bounds.A_TUPLE}"
-        )
-    data = sharded.Data(
-        args=args,
-        bounds=box,
-        stop=stop,
-        steps_per_round=_ceil(max_steps + 1, _ceil(max_steps + 1, _STEPS_PER_ROUND)),
-    )
-    share = sharded.share_of_each(mesh, n_starts)
-    if lanes is None:
-        lanes = _lanes_for(points, mesh.devices[0].platform)
-    setting = sharded.Setting(
-        fun=fun,
-        optimizer=optimizer,
-        mesh=mesh,
-        n_lanes=min(lanes, 16 * _ceil(share, 16)),
-    )
-    shares, counts = sharded.share_out(mesh, points, n_starts, share)
-    placed = sharded.on_all(mesh, data)
-    advance = partial(sharded.advance, setting, placed, shares)
-    look = partial(sharded.look, setting)
+    when = stop_by("multistart", stop)
+    points, box = starts_and_box(key, n_starts, bounds, starts)
+    task = checked_task(fun, optimizer, args, box, when)
+    program = devices.Program(task, points, mesh, lanes)
 
     with ExitStack() as stack:
         watchers = [] if callback is None else [callback]
         if progress:
-            watchers.append(stack.enter_context(progress_bar(n_starts)))
+            watchers.append(stack.enter_context(progress_bar(program.n_starts)))
         interrupted = stack.enter_context(interruptible())
-        queue = sharded.init(setting, placed, shares, counts)
-        load, save = _checkpoint.NOWHERE
-        if checkpoint is not None:
-            identity = _checkpoint.identity(setting, data, points)
-            load, save = stack.enter_context(_checkpoint.opened(checkpoint, identity))
-        queue = advance(load(queue), 0)
-        look(queue)[0].block_until_ready()
+        queue = program.init()
+        kept = _checkpoint.opened(checkpoint, lambda: identity(program))
+        load, save = stack.enter_context(kept)
+        queue = program.advance(load(queue), 0)
+        jax.block_until_ready(program.look(queue))
         compiled = time.perf_counter()
-        queue = _drain(
-            advance, look, queue, n_starts, watchers, interrupted, save, checkpoint_every
-        )
+        queue = drive(program, queue, watchers, interrupted, save, checkpoint_every)
         searched = time.perf_counter() - compiled
 
-    records, efficiency = sharded.collect(setting, placed, queue, n_starts)
-    efficiency = float(efficiency)
+    record, efficiency = program.collect(queue)
     return MultiStartResult(
-        starts=points,
-        x=records.x,
-        fun=records.fun,
-        grad_norm=records.grad_norm,
-        n_steps=records.n_steps,
-        status=records.status,
+        record=record,
+        starts=jax.tree.map(np.asarray, points),
         lane_efficiency=efficiency,
         seconds=searched,
         compile_seconds=time.perf_counter() - began - searched,
-        _setup=Setup(fun, optimizer, args, box, stop),
+        _task=devices.on_host(task),
     )
 
 
-def _one_axis(mesh: Any) -> Mesh:
-    """The devices of the mesh in a row."""
-    if mesh is not None and not isinstance(mesh, Mesh):
-        raise TypeError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
-    if mesh is not None and not mesh.size:
-        raise ValueError(f"mesh must have a device, got {mesh!r}")
-    devices = jax.local_devices()[:1] if mesh is None else mesh.devices.ravel()
-    row = Mesh(devices, (sharded.DEVICES,))
+def _refuse_under_tracing(mesh: Mesh) -> None:
+    """Raise under jit, vmap and grad: there JAX lets nobody set a mesh."""
     try:
-        with jax.set_mesh(row):
-            return row
-    except ValueError:  # JAX is tracing
+        with jax.set_mesh(mesh):
+            pass
+    except ValueError:
         raise TypeError(
             "multistart drives the devices itself: under jit and vmap use minimize"
         ) from None
-
-
-def _all_starts(key: jax.Array, n: int, bounds: Any, sampler: str | Callable, own: Any) -> Any:
-    """The user's own starts, filled up with drawn ones: start i is start i of the key."""
-    if own is None:
-        return sample_starts(key, n, bounds, sampler)
-    try:
-        own = np.asarray(own) if isinstance(own, list) else own
-    except ValueError:
-        raise ValueError(f"starts as a list must hold points of one shape, got {own!r}") from None
-    own = floating(own, "starts")
-    counts = {leaf.shape[:1] for leaf in jax.tree.leaves(own)}
-    if len(counts) != 1 or counts == {()}:
-        shapes = jax.tree.map(lambda leaf: leaf.shape, own)
-        raise ValueError(f"starts need one common first axis of starts, got shapes {shapes}")
-    ((n_own,),) = counts
-    box = _box(bounds, own)
-    if box is not None:
-        own = inside(own, n_own, box)
-    if n_own > n:
-        raise ValueError(f"starts holds {n_own} starts, more than n_starts = {n}")
-    if n_own == n:
-        return own
-    drawn = sample_starts(key, n, box, sampler)
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b[n_own:]]), own, drawn)
-
-
-def _box(bounds: Any, starts: Any) -> _bounds.Bounds | None:
-    """The box of one search, whose x is a row of the starts."""
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), starts)
-    try:
-        return _bounds.parse(bounds, one)
-    except ValueError as error:
-        shapes = jax.tree.map(lambda leaf: leaf.shape, starts)
-        error.add_note(f"x is a row of the starts, whose shape is {shapes}")
-        raise
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return bool((a == b).all())
-
-
-def _lanes_for(points: Any, platform: str) -> int:
-    """How many lanes are fast for such points."""
-    size = max(leaf[0].size for leaf in jax.tree.leaves(points))
-    fused = (_UNFUSED - 1) // size // 16 * 16
-    return fused if platform == "cpu" and 128 <= fused < _LANES else _LANES
-
-
-def _drain(
-    advance: Callable,
-    look: Callable[[QueueState], tuple],
-    queue: QueueState,
-    n_starts: int,
-    watchers: list[Callable[[Progress], None]],
-    interrupted: threading.Event,
-    save: Callable[[QueueState], None],
-    save_every: float,
-) -> QueueState:
-    """Advance the queue in slices until it runs dry or somebody stops it."""
-    began = saved = time.perf_counter()
-    n_rounds, stop, _ = _agree(1, interrupted.is_set(), False)
-    busy = True
-    while busy and not stop:
-        before = time.perf_counter()
-        queue = advance(queue, n_rounds)
-        busy, done, n_success, best = (x.item() for x in look(queue))
-        now = time.perf_counter()
-        try:
-            for watch in watchers:
-                watch(Progress(done, n_starts, n_success, best, now - began))
-        except StopIteration:
-            stop = True
-        stop = stop or interrupted.is_set()
-        n_rounds = max(1, min(4 * n_rounds, int(n_rounds * _SLICE_SECONDS / (now - before))))
-        n_rounds, stop, due = _agree(n_rounds, stop, now - saved > save_every)
-        if due or stop or not busy:
-            save(queue)
-            saved = time.perf_counter()
-    return queue
-
-
-def _agree(n_rounds: int, stop: bool, due: bool) -> tuple[int, bool, bool]:
-    """What all processes do next: the first one sets the pace, any may stop all."""
-    wishes = multihost_utils.process_allgather(np.array([n_rounds, stop, due])).reshape(-1, 3)
-    return int(wishes[0, 0]), bool(wishes[:, 1].any()), bool(wishes[0, 2])
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)

@@ -1,8 +1,10 @@
 """Where searches start: points in a box, each a function of the key and its own number."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +12,21 @@ import numpy as np
 
 from jamsgrad import _check
 from jamsgrad._search import bounds as _bounds
+from jamsgrad._search.minimize import floating
+from jamsgrad._tree import Tree
+
+if TYPE_CHECKING:
+    import chex
 
 METHODS = ("uniform", "sobol", "lhs")
-Sampler = Callable[[jax.Array, int, _bounds.Bounds], Any]
+_DEFAULT_N = 1024
+Sampler = Literal["uniform", "sobol", "lhs"] | Callable[[jax.Array, int, _bounds.Bounds], Tree]
 
 
-def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "uniform") -> Any:
-    r"""Draw the points from which `n` searches start.
+def sample_starts(
+    key: chex.PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "uniform"
+) -> Tree:
+    r"""Draw the points from which searches start.
 
     .. math:: x_i = l + u_i \, (h - l), \quad u_i \in [0, 1]^d
 
@@ -27,24 +37,27 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
     - "lhs": a Latin hypercube: in each coordinate every n-th part of [0, 1] holds one point.
 
     Start i of "uniform" and "sobol" depends on the key and i alone, so the first m of n starts are
-    those of `sample_starts(key, m, ...)`, bit for bit. In a Latin hypercube n changes all of them.
+    those of `sample_starts(key, m, ...)`, bit for bit. In a Latin hypercube n_starts changes all of
+    them.
 
     Args:
       key: a key, from `jax.random.key` or `jax.random.PRNGKey`.
-      n: how many starts, at least 0.
+      n_starts: how many, at least 0.
       bounds: (lower, upper), arrays or trees that broadcast to each other, and whose shape is that
         of x; an array of shape (d, 2); or a `scipy.optimize.Bounds`. All of them finite.
-      method: "uniform", "sobol", "lhs", or a function of (key, n, box) that returns the starts;
-        `box.lower` and `box.upper` are trees of arrays of x's shape and dtype.
+      starts: "uniform", "sobol", "lhs", or a function of (key, n_starts, box) that returns the
+        starts; `box.lower` and `box.upper` are trees of arrays of x's shape and dtype.
 
     Returns:
-      A tree like the bounds, each leaf with the starts as a new first axis: shape (n, ...), of the
-      floating dtype of its bounds. All starts are inside the bounds, which belong to the box.
+      A tree like the bounds, each leaf with the starts as a new first axis, shape (n_starts, ...),
+      of the floating dtype of its bounds. All starts are inside the bounds, which belong to the
+      box.
 
     Raises:
-      ValueError: if n or the method is none of these, a bound is infinite or NaN, the bounds are
+      ValueError: if n_starts or starts is none of these, a bound is infinite or NaN, the bounds are
         reversed or do not fit each other, or a sampler's starts are not of that shape or outside.
-      TypeError: if n is not an integer, the key is none, or the bounds are in none of these forms.
+      TypeError: if n_starts is not an integer, the key is none, or the bounds are in none of these
+        forms.
 
     Example:
       >>> import jax
@@ -63,18 +76,78 @@ def sample_starts(key: jax.Array, n: int, bounds: Any, method: str | Sampler = "
       Sci. Comput. 30, 2008. McKay, Beckman and Conover, A comparison of three methods for selecting
       values of input variables, Technometrics 21, 1979 (the Latin hypercube).
     """
-    n = _check.integer("n", n, 0)
+    n = _check.integer("n_starts", n_starts, 0)
     _check.key("key", key)
     box = _bounds.box(bounds)
-    if callable(method):
-        return inside(method(key, n, box), n, box)
-    _check.one_of("method", method, METHODS, or_else="a function")
-    if method == "uniform":
+    if callable(starts):
+        return inside(starts(key, n, box), n, box)
+    _check.one_of("starts", starts, METHODS, or_else="a function")
+    if starts == "uniform":
         return _uniform(key, n, box)
-    return placed(_spread(method, key, n, _size(box)), box)
+    return placed(_spread(starts, key, n, _size(box)), box)
 
 
-def inside(starts: Any, n: int, box: _bounds.Bounds) -> Any:
+def starts_and_box(
+    key: chex.PRNGKey | None, n_starts: int | None, bounds: Tree, starts: Sampler | Tree
+) -> tuple[Tree, _bounds.Bounds | None]:
+    """The starts that the arguments of `multistart` mean, and the box of one search.
+
+    Points of the user's own come first. Where n_starts asks for more, uniform ones follow: start i
+    is then start i of the key.
+    """
+    if n_starts is not None:
+        n_starts = _check.integer("n_starts", n_starts, 1)
+    if isinstance(starts, str) or callable(starts):
+        if isinstance(starts, str):
+            _check.one_of("starts", starts, METHODS, or_else="a function or a tree of points")
+        points = sample_starts(key, n_starts or _DEFAULT_N, bounds, starts)
+        box = _box(bounds, points)
+        if box is not None and jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), *box)):
+            raise ValueError(
+                f"bounds leave nothing to search: lower and upper are equal; {_bounds.A_TUPLE}"
+            )
+        return points, box
+    points = _points(starts)
+    n_points = len(jax.tree.leaves(points)[0])
+    box = _box(bounds, points)
+    if box is not None:
+        points = inside(points, n_points, box)
+    if n_points > (n_starts or n_points):
+        raise ValueError(f"starts holds {n_points} starts, more than n_starts = {n_starts}")
+    if n_points < (n_starts or n_points):
+        drawn = sample_starts(key, n_starts, box)
+        points = jax.tree.map(lambda a, b: jnp.concatenate([a, b[n_points:]]), points, drawn)
+    return points, box
+
+
+def _points(starts: Tree) -> Tree:
+    """The user's own points as arrays with a common first axis."""
+    try:
+        points = np.asarray(starts) if isinstance(starts, list) else starts
+    except ValueError:
+        raise ValueError(
+            f"starts as a list must hold points of one shape, got {starts!r}"
+        ) from None
+    points = floating(points, "starts")
+    counts = {leaf.shape[:1] for leaf in jax.tree.leaves(points)}
+    if len(counts) != 1 or counts == {()}:
+        shapes = jax.tree.map(lambda leaf: leaf.shape, points)
+        raise ValueError(f"starts need one common first axis of starts, got shapes {shapes}")
+    return points
+
+
+def _box(bounds: Tree, starts: Tree) -> _bounds.Bounds | None:
+    """The box of one search, whose x is a row of the starts."""
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), starts)
+    try:
+        return _bounds.parse(bounds, one)
+    except ValueError as error:
+        shapes = jax.tree.map(lambda leaf: leaf.shape, starts)
+        error.add_note(f"x is a row of the starts, whose shape is {shapes}")
+        raise
+
+
+def inside(starts: Tree, n: int, box: _bounds.Bounds) -> Tree:
     """The `starts` that somebody made, in the dtype of the box, or an error if they do not fit."""
     lows, treedef = jax.tree.flatten(box.lower)
     expected = jax.tree.map(lambda low: (n, *low.shape), box.lower)
@@ -96,25 +169,25 @@ def inside(starts: Any, n: int, box: _bounds.Bounds) -> Any:
     return treedef.unflatten(leaves)
 
 
-def placed(units: np.ndarray, box: _bounds.Bounds) -> Any:
+def placed(units: np.ndarray, box: _bounds.Bounds) -> Tree:
     """The points of the box at `units`, points of the unit cube of shape (n, variables)."""
     return _placed(jnp.asarray(units, float), box)
 
 
 @partial(jax.jit, static_argnames="n")
-def _uniform(key: jax.Array, n: int, box: _bounds.Bounds) -> Any:
-    def start(i: jax.Array) -> Any:
+def _uniform(key: jax.Array, n: int, box: _bounds.Bounds) -> Tree:
+    def start(i: jax.Array) -> Tree:
         return _place(jax.random.uniform(jax.random.fold_in(key, i), (_size(box),), float), box)
 
     return jax.vmap(start)(jnp.arange(n))
 
 
 @jax.jit
-def _placed(units: jax.Array, box: _bounds.Bounds) -> Any:
+def _placed(units: jax.Array, box: _bounds.Bounds) -> Tree:
     return jax.vmap(_place, in_axes=(0, None))(units, box)
 
 
-def _place(unit: jax.Array, box: _bounds.Bounds) -> Any:
+def _place(unit: jax.Array, box: _bounds.Bounds) -> Tree:
     """The point of the box at `unit`, a point of the unit cube."""
     lows, treedef = jax.tree.flatten(box.lower)
     ends = np.cumsum([low.size for low in lows])[:-1]

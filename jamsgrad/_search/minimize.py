@@ -1,8 +1,11 @@
 """`minimize`: the loop around one search."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +16,17 @@ from jax.core import Tracer
 
 from jamsgrad import _check
 from jamsgrad._search import bounds as _bounds
-from jamsgrad._search.step import Point, Record, SearchState, Status, Stop, search, stop_options
+from jamsgrad._search.step import HasRecord, Record, State, one_search
+from jamsgrad._search.stopping import Status, Stop, stop_options
+from jamsgrad._search.task import Point, Task
+from jamsgrad._tree import Tree
+
+if TYPE_CHECKING:
+    import chex
 
 
-class Path(NamedTuple):
-    """The recorded rows of a search; those after `n_recorded` are NaN, with step -1.
+class Trajectory(NamedTuple):
+    """The recorded points of a search; rows after `n_recorded` are NaN, with step -1.
 
     Attributes:
       step: int32, shape (rows,): steps taken when the row was written, 0 for the start.
@@ -29,21 +38,23 @@ class Path(NamedTuple):
     Example:
       >>> import jax.numpy as jnp
       >>> import jamsgrad
-      >>> path = jamsgrad.minimize(
+      >>> trajectory = jamsgrad.minimize(
       ...     jnp.square, jnp.array(1.0), jamsgrad.amsgrad(0.1), max_steps=40, record_every=10
-      ... ).path
-      >>> int(path.n_recorded), path.step.tolist()
+      ... ).trajectory
+      >>> int(trajectory.n_recorded), trajectory.step.tolist()
       (5, [0, 10, 20, 30, 40])
     """
 
     step: jax.Array
-    x: Any
+    x: Tree
     fun: jax.Array
     grad_norm: jax.Array
     n_recorded: jax.Array
 
 
-class Result(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False, eq=False)
+class Result(HasRecord[jax.Array]):
     """What a search found. `fun` is always the objective at exactly this `x`.
 
     Attributes:
@@ -51,9 +62,9 @@ class Result(NamedTuple):
       fun: its value.
       grad_norm: the largest component of its gradient, of the projected one with bounds.
       n_steps: steps taken.
-      status: why the search stopped, a `Status`.
+      status: why the search stopped, the number of a `Status`; `reason` is the `Status` itself.
       aux: the auxiliary output of the objective at x, None without `has_aux`.
-      path: the recorded rows, a `Path`; None without `record_every`.
+      trajectory: the recorded points, a `Trajectory`; None without `record_every`.
       last_x: where the search stood when it stopped; None if it was one of many.
       opt_state: the optimizer's state there; with last_x it continues the search bit for bit, with
         a new record: best point, n_steps and patience start again. None if it was one of many.
@@ -68,20 +79,31 @@ class Result(NamedTuple):
       grad_norm: 0
     """
 
-    x: Any
-    fun: jax.Array
-    grad_norm: jax.Array
-    n_steps: jax.Array
-    status: jax.Array
-    aux: Any
-    path: Path | None
-    last_x: Any
-    opt_state: Any
+    record: Record[jax.Array]
+    trajectory: Trajectory | None = None
+    last_x: Tree = None
+    opt_state: Tree = None
+
+    @property
+    def aux(self) -> Tree:
+        """The auxiliary output of the objective at x."""
+        return self.record.aux
 
     @property
     def success(self) -> jax.Array:
         """Whether a tolerance was met, or without tolerances all steps were run."""
         return self.status > 0
+
+    @property
+    def reason(self) -> Status:
+        """Why the search stopped.
+
+        Raises:
+          ValueError: if these are the results of many searches, as under `vmap`.
+        """
+        if jnp.ndim(self.status):
+            raise ValueError(f"a reason belongs to one search, not to {self.status.shape} of them")
+        return Status(int(self.status))
 
     @property
     def message(self) -> str:
@@ -90,45 +112,39 @@ class Result(NamedTuple):
         Raises:
           ValueError: if these are the results of many searches, as under `vmap`.
         """
-        if jnp.ndim(self.status):
-            raise ValueError(f"a message belongs to one search, not to {self.status.shape} of them")
-        return Status(int(self.status)).message
+        return self.reason.message
 
     def __repr__(self) -> str:
         """The result as a person reads it."""
         one = isinstance(self.status, jax.Array) and not isinstance(self.status, Tracer)
         if not one or self.status.shape:
             return f"Result(x={self.x!r}, fun={self.fun!r}, status={self.status!r})"
-        status = Status(int(self.status))
         x = jax.tree.map(np.asarray, self.x)
         return (
-            f"{status.name} after {self.n_steps} steps: {status.message}\n"
+            f"{self.reason.name} after {self.n_steps} steps: {self.message}\n"
             f"        x: {x}\n"
             f"      fun: {self.fun:.8g}\n"
             f"grad_norm: {self.grad_norm:.3g}"
         )
 
 
-Carry = tuple[SearchState, Path | None]
-
-
 def minimize(
-    fun: Callable,
-    x0: Any,
+    fun: Callable[..., Tree],
+    x0: Tree,
     optimizer: optax.GradientTransformation,
     *,
-    args: tuple = (),
-    bounds: Any = None,
+    args: tuple[Tree, ...] = (),
+    bounds: Tree = None,
     max_steps: int = 1000,
-    gtol: float | None = 1e-5,
-    ftol: float | None = None,
-    xtol: float | None = None,
+    gtol: chex.Numeric | None = 1e-5,
+    ftol: chex.Numeric | None = None,
+    xtol: chex.Numeric | None = None,
     patience: int = 1,
     has_aux: bool = False,
     record_every: int | None = None,
-    loop: str = "while",
+    loop: Literal["while", "scan"] = "while",
     throw: bool = False,
-    opt_state: Any = None,
+    opt_state: Tree = None,
 ) -> Result:
     r"""Minimise `fun` from one start by any optax optimizer.
 
@@ -163,7 +179,8 @@ def minimize(
       xtol: stop when no component of x changes by more, relative to it where that is above 1.
       patience: how many times in a row ftol and xtol must be met, at least 1.
       has_aux: whether `fun` returns an auxiliary output too.
-      record_every: record every so many steps, start included, in `result.path`; None for not.
+      record_every: record every so many steps, start included, in `result.trajectory`; None
+        records nothing.
       loop: "while" ends with the search. "scan" always runs through max_steps, and what
         comes after the end changes nothing: choose it for derivatives in reverse mode.
       throw: whether to raise FloatingPointError at NaN or infinity; ignored under jit.
@@ -187,7 +204,7 @@ def minimize(
       ...     return jnp.sum((x - center) ** 2)
       >>> optimizer = jamsgrad.amsgrad(0.1, b2=0.99)
       >>> result = jamsgrad.minimize(f, jnp.zeros(2), optimizer, args=(jnp.array([1.0, 2.0]),))
-      >>> bool(result.success), jamsgrad.Status(int(result.status)).name
+      >>> bool(result.success), result.reason.name
       (True, 'GTOL')
       >>> print(jnp.round(result.x, 3))
       [1. 2.]
@@ -199,9 +216,11 @@ def minimize(
     _check.one_of("loop", loop, ("while", "scan"))
     if record_every is not None:
         record_every = _check.integer("record_every", record_every, 1)
-    check_arguments(fun, optimizer, args)
-    stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     x0 = floating(x0)
+    box = _bounds.parse(bounds, x0)
+    _bounds.check_inside(x0, box)
+    stop = stop_options(max_steps, gtol, ftol, xtol, patience)
+    task = checked_task(fun, optimizer, args, box, stop)
     if opt_state is not None:
         try:
             _check.same_type("opt_state", opt_state, jax.eval_shape(optimizer.init, x0))
@@ -209,29 +228,42 @@ def minimize(
             raise ValueError(
                 f"opt_state is not a state of this optimizer for x0: {error}"
             ) from None
-    box = _bounds.parse(bounds, x0)
-    _bounds.check_inside(x0, box)
-    result = _minimize(
-        fun,
-        optimizer,
-        x0,
-        opt_state,
-        args,
-        box,
-        stop,
-        has_aux=has_aux,
-        record_every=record_every or 1,
-        rows=0 if record_every is None else stop.max_steps // record_every + 1,
-        n_iterations=stop.max_steps + 1 if loop == "scan" else None,
-    )
+    rows = None if record_every is None else stop.max_steps // record_every + 1
+    length = stop.max_steps + 1 if loop == "scan" else None
+    result = _minimize(task, x0, opt_state, has_aux, record_every, rows, length)
     traced = isinstance(result.status, Tracer)
     if throw and not traced and (result.status == Status.NONFINITE).any():
         raise FloatingPointError(f"minimize: {result!r}")
     return result
 
 
-def check_arguments(fun: Any, optimizer: Any, args: Any) -> None:
-    """Raise unless `fun` is a function, `optimizer` is one and `args` is a tuple of arrays."""
+class StopOptions(TypedDict, total=False):
+    """The stop options of `minimize`, for those who hand them on."""
+
+    max_steps: int
+    gtol: chex.Numeric | None
+    ftol: chex.Numeric | None
+    xtol: chex.Numeric | None
+    patience: int
+
+
+def stop_by(caller: str, options: StopOptions) -> Stop:
+    """The checked stop options that a caller hands on, with the defaults of `minimize`.
+
+    Raises:
+      TypeError: if there is another option among them.
+    """
+    for name in options:
+        if name not in Stop._fields:
+            raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}")
+    defaults = minimize.__kwdefaults__
+    return stop_options(**{name: options.get(name, defaults[name]) for name in Stop._fields})
+
+
+def checked_task(
+    fun: Any, optimizer: Any, args: Any, box: _bounds.Bounds | None, stop: Stop
+) -> Task:
+    """The task, or an error unless `fun` and `optimizer` are such and `args` a tuple of arrays."""
     if not callable(fun):
         raise TypeError(f"fun must be a function of x, got {fun!r}")
     _check.hashable("fun", fun)
@@ -244,6 +276,7 @@ def check_arguments(fun: Any, optimizer: Any, args: Any) -> None:
     if not isinstance(args, tuple):
         raise TypeError(f"args must be a tuple of the further arguments of fun, got {args!r}")
     _check.arrays("args", args)
+    return Task(fun, optimizer, args, box, stop)
 
 
 def floating(x: Any, name: str = "x0") -> Any:
@@ -262,67 +295,58 @@ def floating(x: Any, name: str = "x0") -> Any:
     return x
 
 
-@partial(
-    jax.jit, static_argnames=("fun", "optimizer", "has_aux", "record_every", "rows", "n_iterations")
-)
+@partial(jax.jit, static_argnames=("has_aux", "record_every", "rows", "length"))
 def _minimize(
-    fun: Callable,
-    optimizer: optax.GradientTransformation,
-    x0: Any,
-    opt_state: Any,
-    args: tuple,
-    bounds: _bounds.Bounds | None,
-    stop: Stop,
-    *,
+    task: Task,
+    x0: Tree,
+    opt_state: Tree,
     has_aux: bool,
-    record_every: int,
-    rows: int,
-    n_iterations: int | None,
+    record_every: int | None,
+    rows: int | None,
+    length: int | None,
 ) -> Result:
-    init, step = search(fun, optimizer, stop, args=args, bounds=bounds, has_aux=has_aux)
+    """The result of a while loop, or with a length of a scan; recorded if there are rows."""
+    search = one_search(task, has_aux=has_aux)
 
-    def write(path: Path, point: Point) -> Path:
-        row = point.step // record_every
-        due = jnp.where(point.step % record_every == 0, row, rows)  # a last row that nobody sees
-        put = partial(lax.dynamic_update_index_in_dim, index=due, axis=0)
-        step, x, fun, norm = jax.tree.map(put, path[:4], tuple(point))
-        return Path(step, x, fun, norm, n_recorded=row + 1)
+    def advance(carry: tuple[State, Trajectory | None]) -> tuple[State, Trajectory | None]:
+        state, trajectory = carry
+        step, running = state.n_good.astype(jnp.int32), search.running(state)
+        state, point = search.step(state)
+        if trajectory is not None and record_every is not None:
+            due = running & (step % record_every == 0)
+            trajectory = _written(trajectory, step, point, step // record_every, due)
+        return state, trajectory
 
-    def running(carry: Carry) -> jax.Array:
-        return carry[0].record.status == Status.STOPPED
-
-    def advance(carry: Carry) -> Carry:
-        state, path = carry
-        state, point = step(state)
-        return state, None if path is None else write(path, point)
-
-    state = init(x0, opt_state)
-    carry = state, _no_path(state.record, rows + 1) if rows else None
-    if n_iterations is None:
-        state, path = lax.while_loop(running, advance, carry)
+    state = search.init(x0, opt_state)
+    carry = state, None if rows is None else _unwritten(state.best, rows)
+    if length is None:
+        carry = lax.while_loop(lambda carry: search.running(carry[0]), advance, carry)
     else:
-        (state, path), _ = lax.scan(lambda c, _: (advance(c), None), carry, length=n_iterations)
-    if path is not None:
-        path = jax.tree.map(lambda a: a[:rows] if a.ndim else a, path)
-    record = state.record
-    return Result(
-        x=record.x,
-        fun=record.fun,
-        grad_norm=record.grad_norm,
-        n_steps=record.n_steps,
-        status=record.status,
-        aux=record.aux,
-        path=path,
-        last_x=state.x,
-        opt_state=state.opt_state,
-    )
+        carry, _ = lax.scan(lambda carry, _: (advance(carry), None), carry, length=length)
+    state, trajectory = carry
+    if trajectory is not None:  # without the spare row
+        trajectory = jax.tree.map(lambda a: a[:-1] if a.ndim else a, trajectory)
+    return Result(search.record(state), trajectory, state.x, state.opt_state)
 
 
-def _no_path(record: Record, rows: int) -> Path:
+def _unwritten(point: Point, rows: int) -> Trajectory:
+    """Empty rows, and a spare one: XLA has no conditional write, so what is not due goes there."""
+
     def empty(leaf: jax.Array) -> jax.Array:
-        floating = jnp.issubdtype(leaf.dtype, jnp.inexact)
-        return jnp.full((rows, *leaf.shape), jnp.nan if floating else -1, leaf.dtype)
+        return jnp.full((rows + 1, *leaf.shape), jnp.nan, leaf.dtype)
 
-    point = (record.n_steps, record.x, record.fun, record.grad_norm)
-    step, x, fun, norm = jax.tree.map(empty, point)
-    return Path(step, x, fun, norm, n_recorded=jnp.zeros([], jnp.int32))
+    x, fun, grad_norm = jax.tree.map(empty, point[:3])
+    step = jnp.full(rows + 1, -1, jnp.int32)
+    return Trajectory(step, x, fun, grad_norm, n_recorded=jnp.zeros([], jnp.int32))
+
+
+def _written(
+    trajectory: Trajectory, step: jax.Array, point: Point, row: jax.Array, due: jax.Array
+) -> Trajectory:
+    """The trajectory with the point in that row, if it is due."""
+    spare = len(trajectory.step) - 1
+    put = partial(lax.dynamic_update_index_in_dim, index=jnp.where(due, row, spare), axis=0)
+    new = (step, *point[:3])
+    step, x, fun, grad_norm = jax.tree.map(put, tuple(trajectory[:4]), new)
+    n_recorded = jnp.where(due, row + 1, trajectory.n_recorded)
+    return Trajectory(step, x, fun, grad_norm, n_recorded)

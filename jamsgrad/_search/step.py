@@ -1,348 +1,205 @@
-"""One search: a pair of pure functions, `init` and `step`, around any optax optimizer.
+"""One search as pure functions: start, evaluate a point and move on, say what was found.
 
-A state has a live part (the next point to evaluate, the optimizer's state) and a record (the best
-point, and why the search stopped). A step evaluates, judges, records and, if the search goes on,
-moves. So a value never travels without the point it was computed at, an objective stands only once
-in a compiled search, and a start costs nothing before its first step.
+A step evaluates a point, judges it, keeps it if it is the best, and moves on. Hence each recorded
+value belongs to its recorded point; the objective is compiled once; and starting a search does not
+evaluate it. `minimize` and the lanes of `multistart` are loops around this one step.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import IntEnum
-from functools import partial, reduce
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
 
 from jamsgrad import _check
-from jamsgrad._search import bounds as _bounds
+from jamsgrad._search.stopping import Status, Stillness, count_still, verdict
+from jamsgrad._search.task import Point, Task, checked_objective, evaluate, move
+from jamsgrad._tree import Tree, full_like, where
+
+Array = TypeVar("Array", jax.Array, np.ndarray)
 
 
-class Status(IntEnum):
-    """Why a search stopped; positive means success. `message` says it in a sentence.
+class Record(NamedTuple, Generic[Array]):
+    """What a search has to show: its best point, or the point at which a tolerance stopped it."""
 
-    Example:
-      >>> import jamsgrad
-      >>> jamsgrad.Status(4).name, jamsgrad.Status(4).message
-      ('COMPLETED', 'Completed: all steps asked for were run; no tolerance was set.')
-    """
-
-    message: str
-
-    def __new__(cls, value: int, message: str) -> "Status":
-        """A member with its sentence."""
-        member = int.__new__(cls, value)
-        member._value_ = value
-        member.message = message
-        return member
-
-    GTOL = 1, "Converged: no component of the gradient is larger than gtol."
-    FTOL = (
-        2,
-        "Converged: the value hardly changed (ftol); look at grad_norm, because a coordinate that "
-        "AMSGrad slowed down for good looks the same, and then a larger learning rate helps.",
-    )
-    XTOL = (
-        3,
-        "Converged: the point hardly moved (xtol); look at grad_norm, because a coordinate that "
-        "AMSGrad slowed down for good looks the same, and then a larger learning rate helps.",
-    )
-    COMPLETED = 4, "Completed: all steps asked for were run; no tolerance was set."
-    MAX_STEPS = (
-        0,
-        "Out of steps: no tolerance was met in max_steps; try more steps, another learning rate or "
-        "a looser tolerance.",
-    )
-    NONFINITE = (
-        -1,
-        "Met NaN or infinity in the value, the gradient or the point; the best finite point, if "
-        "any, is kept; try bounds, a smaller learning rate or optax.clip_by_global_norm.",
-    )
-    STOPPED = -2, "Stopped from outside before it was done; the best point so far is kept."
+    x: Tree
+    fun: Array
+    grad_norm: Array
+    n_steps: Array
+    status: Array
+    aux: Tree = None
 
 
-@contextmanager
-def nan_is_data() -> Iterator[None]:
-    """Values that are not finite are told by statuses: JAX must not look for them."""
-    with jax.debug_nans(False), jax.debug_infs(False):
-        yield
+class HasRecord(Generic[Array]):
+    """The parts of the `record` that a result holds, by their names."""
 
-
-class Stop(NamedTuple):
-    """When to stop: None switches a tolerance off."""
-
-    max_steps: Any
-    gtol: Any
-    ftol: Any
-    xtol: Any
-    patience: Any
+    record: Record[Array]
 
     @property
-    def only_by_steps(self) -> bool:
-        """Whether no tolerance is set."""
-        return self.gtol is None and self.ftol is None and self.xtol is None
+    def x(self) -> Tree:
+        """The point, or the points."""
+        return self.record.x
+
+    @property
+    def fun(self) -> Array:
+        """The value there."""
+        return self.record.fun
+
+    @property
+    def grad_norm(self) -> Array:
+        """The largest component of the gradient there, of the projected one with bounds."""
+        return self.record.grad_norm
+
+    @property
+    def n_steps(self) -> Array:
+        """Steps taken."""
+        return self.record.n_steps
+
+    @property
+    def status(self) -> Array:
+        """Why the search stopped, the number of a `Status`."""
+        return self.record.status
 
 
-class Point(NamedTuple):
-    """An evaluated point: after how many steps, where, its value and gradient norm."""
+class State(NamedTuple):
+    """A search under way. Its record is derived from it.
 
-    step: jax.Array
-    x: Any
-    fun: jax.Array
-    grad_norm: jax.Array
+    The order of the fields decides how XLA on CPU fuses a step, and so how it rounds.
 
-
-class Record(NamedTuple):
-    """What a search has to show: its best point, or the point at which a tolerance stopped it.
-
-    While a search is under way its status is STOPPED: what it is, should nobody continue it.
+    Attributes:
+      x: the next point to evaluate.
+      opt_state: the state of the optimizer.
+      fun_still: how long the value hardly changed; None without ftol.
+      x_still: how long the point hardly moved; None without xtol.
+      best: the best point, or the point at which a tolerance stopped the search.
+      n_good: how many finite points were evaluated while the search was running, uint32.
+      status: a `Status`, STOPPED while the search is running. None if no tolerance is set: then it
+        follows from `n_good` and `n_evaluated`.
+      n_evaluated: how many points were evaluated, uint32; None if a tolerance is set.
     """
 
-    x: Any
-    fun: jax.Array
-    grad_norm: jax.Array
-    n_steps: jax.Array
-    status: jax.Array
-    aux: Any
-
-
-class Stillness(NamedTuple):
-    """The previous value (or point), and how many times in a row it hardly changed."""
-
-    previous: Any
-    times: jax.Array
-
-
-class SearchState(NamedTuple):
-    """A search under way: the live part, then the record."""
-
-    x: Any
-    opt_state: Any
+    x: Tree
+    opt_state: Tree
     fun_still: Stillness | None
     x_still: Stillness | None
-    record: Record
+    best: Point
+    n_good: jax.Array
+    status: jax.Array | None
+    n_evaluated: jax.Array | None
 
 
 class Search(NamedTuple):
-    """A search as a pair of pure functions, as an optax optimizer is one."""
+    """A search as pure functions, all of which may be vmapped.
 
-    init: Callable[..., SearchState]
-    step: Callable[[SearchState], tuple[SearchState, Point]]
-
-
-def stop_options(max_steps: Any, gtol: Any, ftol: Any, xtol: Any, patience: Any) -> Stop:
-    """The checked stop options; tolerances may be traced."""
-
-    def tolerance(name: str, value: Any) -> Any:
-        return None if value is None else _check.in_range(name, value, 0)
-
-    return Stop(
-        max_steps=_check.integer("max_steps", max_steps, 0),
-        gtol=tolerance("gtol", gtol),
-        ftol=tolerance("ftol", ftol),
-        xtol=tolerance("xtol", xtol),
-        patience=_check.integer("patience", patience, 1),
-    )
-
-
-def search(
-    fun: Callable,
-    optimizer: optax.GradientTransformation,
-    stop: Stop,
-    *,
-    args: tuple = (),
-    bounds: _bounds.Bounds | None = None,
-    has_aux: bool = False,
-    freeze: bool = True,
-) -> Search:
-    """The search for a minimum of `fun(x, *args)`; both of its functions may be vmapped.
-
-    `init(x)` is the state at a start, `init(x, opt_state)` continues with an optimizer's state.
-    `step` evaluates x, and moves on unless that stopped the search; it also gives the point that it
-    evaluated. Once stopped, a state changes no more.
-
-    Without `freeze` only the record of a stopped search stays as it is: its live part, which nobody
-    needs again in a lane of many, runs on, because freezing it too takes three times the time.
-    """
-    begin, evaluate, move = descent(fun, optimizer, args, bounds, has_aux)
-    at_the_end = Status.COMPLETED if stop.only_by_steps else Status.MAX_STEPS
-
-    def init(x: Any, opt_state: Any = None) -> SearchState:
-        opt_state, record = begin(x, opt_state)
-        zero = record.n_steps
-        fun_still = None if stop.ftol is None else Stillness(record.fun, zero)
-        x_still = None if stop.xtol is None else Stillness(_full_like(x, jnp.nan), zero)
-        return SearchState(x, opt_state, fun_still, x_still, record)
-
-    def step(state: SearchState) -> tuple[SearchState, Point]:
-        x, record = state.x, state.record
-        fun, grad, grad_norm, aux = evaluate(x)
-        point = Point(record.n_steps, x, fun, grad_norm)
-
-        running = record.status == Status.STOPPED
-        fun_still = _count(running, state.fun_still, stop.ftol, fun)
-        x_still = _count(running, state.x_still, stop.xtol, x)
-        status = jnp.where(record.n_steps >= stop.max_steps, at_the_end, Status.STOPPED)
-        if x_still is not None:
-            status = jnp.where(x_still.times >= stop.patience, Status.XTOL, status)
-        if fun_still is not None:
-            status = jnp.where(fun_still.times >= stop.patience, Status.FTOL, status)
-        if stop.gtol is not None:
-            status = jnp.where(grad_norm <= jnp.asarray(stop.gtol, fun.dtype), Status.GTOL, status)
-        met = (status > 0) & (status != Status.COMPLETED)
-        finite = ~jnp.isnan(grad_norm)
-        status = jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)
-
-        moves = running & (status == Status.STOPPED)
-        better = running & ((finite & (met | (fun < record.fun))) | (record.n_steps == 0))
-        best = where(
-            better,
-            (x, fun, grad_norm, aux),
-            (record.x, record.fun, record.grad_norm, record.aux),
-        )
-        record = Record(
-            *best[:3],
-            n_steps=record.n_steps + moves.astype(jnp.int32),
-            status=jnp.where(running, status, record.status),
-            aux=best[3],
-        )
-        # cond and not where, which would let the derivatives of a step not taken through
-        go = partial(move, x, state.opt_state, fun, grad)
-        stay = partial(tuple, (x, state.opt_state))
-        next_x, opt_state = lax.cond(moves, go, stay) if freeze else go()
-        return SearchState(next_x, opt_state, fun_still, x_still, record), point
-
-    return Search(init, step)
-
-
-class Descent(NamedTuple):
-    """What every search is made of.
-
-    `begin(x, opt_state)` is the optimizer's state and the record at a start that was not evaluated.
-    `evaluate(x)` is (fun, grad, grad_norm, aux); the norm is NaN unless all is finite.
-    `move(x, opt_state, fun, grad)` is the next (x, opt_state).
+    Attributes:
+      init: the state at a start; with a second argument it goes on with that optimizer state.
+      step: evaluate the point, and move on unless that stops the search. Once the search has
+        stopped, its record changes no more.
+      running: whether the search goes on.
+      ended: whether there is nothing left to do. Of searches without tolerances that follows from
+        the number of steps alone, also if the search met NaN.
+      record: what the search has to show so far.
     """
 
-    begin: Callable[..., tuple[Any, Record]]
-    evaluate: Callable[[Any], tuple[jax.Array, Any, jax.Array, Any]]
-    move: Callable[..., tuple[Any, Any]]
+    init: Callable[..., State]
+    step: Callable[[State], tuple[State, Point]]
+    running: Callable[[State], jax.Array]
+    ended: Callable[[State], jax.Array]
+    record: Callable[[State], Record[jax.Array]]
 
 
-def descent(
-    fun: Callable,
-    optimizer: optax.GradientTransformation,
-    args: tuple,
-    bounds: _bounds.Bounds | None,
-    has_aux: bool = False,
-) -> Descent:
-    """The parts of a search for a minimum of `fun(x, *args)`."""
-    optimizer = optax.with_extra_args_support(optimizer)
-    objective = checked_objective(fun, has_aux)
-    value_and_grad = jax.value_and_grad(objective, has_aux=True)
+def one_search(task: Task, *, has_aux: bool = False, freeze: bool = True) -> Search:
+    """The search that the task describes.
 
-    def begin(x: Any, opt_state: Any = None) -> tuple[Any, Record]:
-        fun, aux = jax.eval_shape(objective, x, *args)
-        opt_state = optimizer.init(x) if opt_state is None else opt_state
+    With `freeze` nothing of a stopped search changes any more. Without it only the record is kept:
+    x and the optimizer's state go on. Lanes use that, because they never read those again, and
+    freezing them takes three times as long.
+    """
+    stop = task.stop
+    max_steps = jnp.asarray(stop.max_steps, jnp.uint32)
+
+    def init(x: Tree, opt_state: Tree = None) -> State:
+        fun, aux = jax.eval_shape(checked_objective(task.fun, has_aux), x, *task.args)
+        opt_state = task.optimizer.init(x) if opt_state is None else opt_state
         _check.arrays("the state of the optimizer", opt_state)
         worst = jnp.full((), jnp.inf, fun.dtype)
-        zero = jnp.zeros([], jnp.int32)
-        stopped = jnp.asarray(Status.STOPPED, jnp.int32)
-        return opt_state, Record(x, worst, worst, zero, stopped, _full_like(aux, 0))
-
-    def evaluate(x: Any) -> tuple[jax.Array, Any, jax.Array, Any]:
-        (fun, aux), grad = value_and_grad(x, *args)
-        grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
-        return fun, grad, _grad_norm(x, fun, grad, bounds), aux
-
-    def move(x: Any, opt_state: Any, fun: jax.Array, grad: Any) -> tuple[Any, Any]:
-        moved = optimizer.update(
-            grad,
-            opt_state,
+        zero, never = jnp.zeros([], jnp.uint32), jnp.zeros([], jnp.int32)
+        plain = stop.only_by_steps
+        return State(
             x,
-            value=fun,
-            grad=grad,
-            value_fn=lambda x: objective(x, *args)[0],
+            opt_state,
+            n_good=zero,
+            status=None if plain else jnp.asarray(Status.STOPPED, jnp.int32),
+            n_evaluated=zero if plain else None,
+            fun_still=None if stop.ftol is None else Stillness(worst, never),
+            x_still=None if stop.xtol is None else Stillness(full_like(x, jnp.nan), never),
+            best=Point(x, worst, worst, full_like(aux, 0)),
         )
-        if not (isinstance(moved, tuple) and len(moved) == 2):
-            raise TypeError(f"optimizer.update must return (updates, state), got {moved!r}")
-        updates, new_state = moved
-        _check.same_type("the updates of the optimizer", updates, x, any_width=True)
-        _check.same_type("the new state of the optimizer", new_state, opt_state)
-        return _bounds.project(optax.apply_updates(x, updates), bounds), new_state
 
-    return Descent(begin, evaluate, move)
+    def running(state: State) -> jax.Array:
+        if state.status is not None:
+            return state.status == Status.STOPPED
+        return (state.n_good == state.n_evaluated) & ~ended(state)
 
+    def ended(state: State) -> jax.Array:
+        if state.n_evaluated is not None:
+            return state.n_evaluated > max_steps
+        return ~running(state)
 
-def checked_objective(fun: Callable, has_aux: bool) -> Callable:
-    """`fun` as a function to (value, aux) with a clear error unless value is a real scalar."""
+    def step(state: State) -> tuple[State, Point]:
+        x, n_good, best = state.x, state.n_good, state.best
+        point, grad = evaluate(task, x, has_aux)
+        goes_on = running(state)
+        finite = ~jnp.isnan(point.grad_norm)
+        fun_still, x_still = state.fun_still, state.x_still
+        if stop.ftol is not None and fun_still is not None:
+            fun_still = count_still(fun_still, stop.ftol, point.fun, goes_on)
+        if stop.xtol is not None and x_still is not None:
+            x_still = count_still(x_still, stop.xtol, x, goes_on)
+        out_of_steps = n_good >= max_steps
+        status, converged = state.status, jnp.asarray(False)
+        if status is None:
+            moves = goes_on & finite & ~out_of_steps
+        else:
+            here = verdict(stop, finite, point.grad_norm, fun_still, x_still, out_of_steps)
+            converged = here > 0
+            moves = goes_on & (here == Status.STOPPED)
+            status = jnp.where(goes_on, here, status)
 
-    def objective(x: Any, *args: Any) -> tuple[jax.Array, Any]:
-        try:
-            out = fun(x, *args)
-        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
-            error.add_note("fun must be written in jax.numpy: NumPy, math and `if` do not work")
-            raise
-        if has_aux and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(f"fun must return (value, aux) with has_aux=True, got {out!r}")
-        value, aux = out if has_aux else (out, None)
-        if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float | complex):
-            hint = (
-                "; with an auxiliary output, set has_aux=True" if isinstance(value, tuple) else ""
-            )
-            raise TypeError(f"fun must return a real floating scalar, got {value!r}{hint}")
-        dtype, shape = jnp.result_type(value), jnp.shape(value)
-        if shape != () or not jnp.issubdtype(dtype, jnp.floating):
-            raise TypeError(f"fun must return a real floating scalar, got {dtype} of shape {shape}")
-        return jnp.asarray(value, dtype), aux
+        improves = finite & (converged | (point.fun < best.fun))
+        first = n_good == 0 if state.n_evaluated is None else state.n_evaluated == 0
+        best = where(goes_on & (improves | first), point, best)
 
-    return objective
+        # cond and not where, which would let the derivatives of a step not taken through
+        go = partial(move, task, point, grad, state.opt_state, has_aux)
+        stay = partial(tuple, (x, state.opt_state))
+        next_x, opt_state = lax.cond(moves, go, stay) if freeze else go()
+        state = State(
+            next_x,
+            opt_state,
+            n_good=n_good + (goes_on & finite).astype(jnp.uint32),
+            status=status,
+            n_evaluated=None if state.n_evaluated is None else state.n_evaluated + 1,
+            fun_still=fun_still,
+            x_still=x_still,
+            best=best,
+        )
+        return state, point
 
+    def record(state: State) -> Record[jax.Array]:
+        status = state.status
+        if status is None:
+            met_nan = state.n_good < state.n_evaluated
+            status = jnp.where(met_nan, Status.NONFINITE, Status.STOPPED)
+            status = jnp.where(state.n_good > max_steps, Status.COMPLETED, status)
+        # A search that stopped at a good point made no move from it.
+        n_steps = jnp.where(status >= 0, state.n_good - 1, state.n_good)
+        x, fun, grad_norm, aux = state.best
+        return Record(x, fun, grad_norm, n_steps.astype(jnp.int32), status.astype(jnp.int32), aux)
 
-def _grad_norm(x: Any, fun: jax.Array, grad: Any, bounds: _bounds.Bounds | None) -> jax.Array:
-    """The largest component of the projected gradient; NaN unless x, fun and grad are finite.
-
-    Whether they are is told by the same reduction: XLA on CPUs computes what is not reduced again
-    in everything that depends on it, here all of the record.
-    """
-
-    def largest(x: jax.Array, grad: jax.Array, projected: jax.Array) -> jax.Array:
-        sizes = jnp.abs(projected)
-        for a in (x, grad, fun):
-            sizes += jnp.real(0 * a).astype(sizes.dtype)  # 0, or NaN
-        return jnp.max(sizes).astype(fun.dtype)
-
-    points, grads, projecteds = map(
-        jax.tree.leaves, (x, grad, _bounds.projected_gradient(x, grad, bounds))
-    )
-    leaves = zip(points, grads, projecteds, strict=True)
-    return reduce(jnp.maximum, [largest(*leaf) for leaf in leaves if leaf[0].size])
-
-
-def _count(running: jax.Array, still: Stillness | None, tol: Any, new: Any) -> Stillness | None:
-    """Count once more if `new` is within tol of the previous, relative to it where above 1."""
-    if still is None:
-        return None
-
-    def is_close(a: jax.Array, b: jax.Array) -> jax.Array:
-        size = jnp.abs(b)
-        return jnp.abs(b - a) <= jnp.asarray(tol, size.dtype) * jnp.maximum(size, 1)
-
-    close = _all(jax.tree.map(is_close, still.previous, new))
-    return Stillness(new, jnp.where(close, still.times + running.astype(jnp.int32), 0))
-
-
-def where(condition: jax.Array, a: Any, b: Any) -> Any:
-    """`jnp.where` with one condition for all leaves."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)
-
-
-def _all(tree: Any) -> jax.Array:
-    return reduce(jnp.logical_and, [jnp.all(leaf) for leaf in jax.tree.leaves(tree)])
-
-
-def _full_like(tree: Any, value: float) -> Any:
-    return jax.tree.map(lambda leaf: jnp.full(leaf.shape, value, leaf.dtype), tree)
+    return Search(init, step, running, ended, record)

@@ -1,0 +1,70 @@
+"""What a program is: a checkpoint belongs to the search that has the same identity."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from jamsgrad._multistart.devices import Program
+from jamsgrad._search.step import one_search
+from jamsgrad._search.task import Point, Task
+from jamsgrad._tree import Tree, without_keys
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr, Jaxpr
+
+_LAYOUT = "2"  # of what a checkpoint holds; another one cannot be read
+
+
+def identity(program: Program) -> dict[str, str]:
+    """What a checkpoint must share with the program that loads it, part by part."""
+    task, (mesh, n_lanes) = program.task, program.layout
+    start = jax.tree.map(lambda leaf: leaf[0], program.starts)
+    traced = jax.make_jaxpr(_first_step)(task, start)
+    text = re.sub("0x[0-9a-f]+", "", str(traced))  # addresses differ from process to process
+    # A callback to the host is an address in the text, but the values at the start show it.
+    point = jax.jit(_first_step)(task, start)
+    values = f"{point.fun:.3g} {point.grad_norm:.3g}"  # another processor may round otherwise
+    return {
+        "the version of jamsgrad": _LAYOUT,
+        "the version of JAX": jax.__version__,
+        "fun or optimizer": _digest([text, values, *_constants(traced)]),
+        "key or starts": _digest(program.starts),
+        "args": _digest(task.args),
+        "bounds": _digest(task.bounds),
+        "max_steps, a tolerance or patience": _digest(task.stop),
+        "lanes": str(n_lanes),
+        "the number of devices": str(mesh.size),
+    }
+
+
+def _first_step(task: Task, x: Tree) -> Point:
+    one = one_search(task, freeze=False)
+    return one.step(one.init(x))[1]
+
+
+def _constants(program: Jaxpr | ClosedJaxpr) -> Iterator[Tree]:
+    """The arrays that a program closes over, which are no part of its text."""
+    from jax.extend.core import ClosedJaxpr, Jaxpr, Literal  # noqa: PLC0415, slow to import
+
+    if isinstance(program, ClosedJaxpr):
+        yield from program.consts
+        program = program.jaxpr
+    for equation in program.eqns:
+        yield from (x.val for x in equation.invars if isinstance(x, Literal))
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            if isinstance(inner, Jaxpr | ClosedJaxpr):
+                yield from _constants(inner)
+
+
+def _digest(tree: Tree) -> str:
+    """The same for the same numbers, strings and structure."""
+    digest = hashlib.sha256(str(jax.tree.structure(tree)).encode())
+    for leaf in map(np.asarray, jax.tree.leaves(without_keys(tree))):
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode() + leaf.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""What a search does at a point: evaluate the objective there, and move on by the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jamsgrad import _check
+from jamsgrad._search import bounds as _bounds
+from jamsgrad._search.stopping import Stop
+from jamsgrad._tree import Tree
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("args", "bounds", "stop"),
+    meta_fields=("fun", "optimizer"),
+)
+@dataclass(frozen=True)
+class Task:
+    """What a search minimises, how it moves, where, and when it stops.
+
+    A pytree: what is compiled for a task depends on `fun` and `optimizer`; the rest is data.
+    """
+
+    fun: Callable[..., Tree]
+    optimizer: optax.GradientTransformation
+    args: tuple[Tree, ...]
+    bounds: _bounds.Bounds | None
+    stop: Stop
+
+
+class Point(NamedTuple):
+    """An evaluated point."""
+
+    x: Tree
+    fun: jax.Array
+    grad_norm: jax.Array
+    aux: Tree
+
+
+def checked_objective(
+    fun: Callable[..., Tree], has_aux: bool
+) -> Callable[..., tuple[jax.Array, Tree]]:
+    """`fun` as a function to (value, aux) with a clear error unless value is a real scalar."""
+
+    def objective(x: Tree, *args: Tree) -> tuple[jax.Array, Tree]:
+        try:
+            out = fun(x, *args)
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+            error.add_note("fun must be written in jax.numpy: NumPy, math and `if` do not work")
+            raise
+        if has_aux and not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(f"fun must return (value, aux) with has_aux=True, got {out!r}")
+        value, aux = out if has_aux else (out, None)
+        if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float | complex):
+            hint = (
+                "; with an auxiliary output, set has_aux=True" if isinstance(value, tuple) else ""
+            )
+            raise TypeError(f"fun must return a real floating scalar, got {value!r}{hint}")
+        dtype, shape = jnp.result_type(value), jnp.shape(value)
+        if shape != () or not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(f"fun must return a real floating scalar, got {dtype} of shape {shape}")
+        return jnp.asarray(value, dtype), aux
+
+    return objective
+
+
+def evaluate(task: Task, x: Tree, has_aux: bool) -> tuple[Point, Tree]:
+    """The objective at x, and its gradient."""
+    objective = checked_objective(task.fun, has_aux)
+    (fun, aux), grad = jax.value_and_grad(objective, has_aux=True)(x, *task.args)
+    grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
+    return Point(x, fun, _grad_norm(x, fun, grad, task.bounds), aux), grad
+
+
+def move(task: Task, point: Point, grad: Tree, opt_state: Tree, has_aux: bool) -> tuple[Tree, Tree]:
+    """The point that the optimizer moves to, inside the bounds, and the optimizer's new state."""
+    objective = checked_objective(task.fun, has_aux)
+    x, fun = point.x, point.fun
+    moved = optax.with_extra_args_support(task.optimizer).update(
+        grad, opt_state, x, value=fun, grad=grad, value_fn=lambda x: objective(x, *task.args)[0]
+    )
+    if not (isinstance(moved, tuple) and len(moved) == 2):
+        raise TypeError(f"optimizer.update must return (updates, state), got {moved!r}")
+    updates, new_state = moved
+    _check.same_type("the updates of the optimizer", updates, x, any_width=True)
+    _check.same_type("the new state of the optimizer", new_state, opt_state)
+    return _bounds.project(optax.apply_updates(x, updates), task.bounds), new_state
+
+
+def _grad_norm(x: Tree, fun: jax.Array, grad: Tree, bounds: _bounds.Bounds | None) -> jax.Array:
+    """The largest component of the projected gradient; NaN unless x, fun and grad are finite.
+
+    The finiteness check is part of the same reduction because XLA on CPU would otherwise fuse it
+    into, and recompute it for, every field of the record: see docs/developing.md.
+    """
+
+    def largest(x: jax.Array, grad: jax.Array, projected: jax.Array) -> jax.Array:
+        sizes = jnp.abs(projected)
+        for a in (x, grad, fun):
+            sizes += jnp.real(0 * a).astype(sizes.dtype)  # 0, or NaN
+        return jnp.max(sizes).astype(fun.dtype)
+
+    points, grads, projecteds = map(
+        jax.tree.leaves, (x, grad, _bounds.projected_gradient(x, grad, bounds))
+    )
+    leaves = zip(points, grads, projecteds, strict=True)
+    return reduce(jnp.maximum, [largest(*leaf) for leaf in leaves if leaf[0].size])
