@@ -1,62 +1,109 @@
-"""What the pictures share: axes, colours, scales, marks and the legend."""
+"""What the pictures share: axes, scales, colour bars, lines, marks and the legend."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import Any, Literal, TypeAlias, TypeVar
 
+import jax
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from jamsgrad._tree import Tree
 
 # The palette of Okabe and Ito, Color universal design, 2008; its yellow is for the minima.
 COLORS = ("#E69F00", "#56B4E9", "#D55E00", "#CC79A7", "#000000", "#009E73", "#0072B2")
-STAR = {"marker": "*", "color": "#F0E442"}
-NOTHING = "0.85"  # the colour of what is not finite, or led nowhere
-TICKS = (1, 2, 2.5, 5, 10)  # their distances, times a power of ten
+STAR: dict[str, Any] = {"marker": "*", "color": "#F0E442"}
+GREY = "0.85"  # where the function is not finite, or the search from there failed
+TICK_STEPS = (1, 2, 2.5, 5, 10)  # distances of ticks, times a power of ten
 
 
-def axes_for(ax: Any, projection: str | None = None) -> Any:
-    """The axes given, or those of a new figure of pyplot's, which can show it."""
+Interval: TypeAlias = tuple[float, float]
+Kind = TypeVar("Kind")
+
+
+def checked(given: object, kind: type[Kind]) -> Kind:
+    """What is given, or an error if it is of another kind."""
+    if not isinstance(given, kind):
+        raise TypeError(f"expected a {kind.__name__}, got a {type(given).__name__}")
+    return given
+
+
+def axes_for(ax: Axes | None, projection: Literal["3d"] | None = None) -> Axes:
+    """The given axes, or those of a new figure of pyplot, which `plt.show` shows."""
     if ax is None:
         import matplotlib.pyplot as plt  # noqa: PLC0415  it chooses a backend for the process
 
-        _, ax = plt.subplots(layout="constrained", subplot_kw={"projection": projection})
-    elif (ax.name == "3d") != (projection == "3d"):
+        return plt.subplots(layout="constrained", subplot_kw={"projection": projection})[1]
+    if (ax.name == "3d") != (projection == "3d"):
         raise ValueError(f"ax must be {projection or 'two-dimensional'} axes, got {ax!r}")
     return ax
 
 
-def frame(ax: Any, lower: Any, upper: Any, names: Sequence[str] = ("$x_0$", "$x_1$")) -> None:
-    """Limits, names and aspect: equal where the sides of the box are of similar size."""
-    (left, bottom), (right, top) = lower, upper
-    ax.set(xlim=(left, right), ylim=(bottom, top), xlabel=names[0], ylabel=names[1])
+def root_figure(ax: Axes) -> Figure:
+    """The figure that holds the axes, and not a part of it."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def frame(ax: Axes, x: Interval, y: Interval, names: Sequence[str] = ("$x_0$", "$x_1$")) -> None:
+    """Set limits, names and aspect: an equal one where the sides of the box are of similar size."""
+    ax.set(xlim=x, ylim=y, xlabel=names[0], ylabel=names[1])
     ax.locator_params(nbins=5)
-    if ax.name != "3d" and 0.5 <= (right - left) / (top - bottom) <= 2:
+    if ax.name != "3d" and 0.5 <= (x[1] - x[0]) / (y[1] - y[0]) <= 2:
         ax.set_aspect("equal")
 
 
-def inside(points: np.ndarray, lower: Any, upper: Any) -> np.ndarray:
-    """Those of the points that are in the box."""
+def variable_names(x: Tree) -> list[str]:
+    """The names of the columns of `as_rows(x)`, by where they are in the tree."""
+    names: list[str] = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(x):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        parts = ("Re ", "Im ") if np.iscomplexobj(leaf) else ("",)
+        for index in np.ndindex(leaf.shape[1:]):
+            number = ", ".join(map(str, index))
+            full = f"{name}[{number}]" if name and number else name or f"$x_{{{number}}}$"
+            names += [part + full for part in parts]
+    return names
+
+
+def beside(ax: Axes) -> Axes:
+    """Axes for a colour bar as high as `ax`, whose child it is, whatever the aspect of `ax`."""
+    return ax.inset_axes((1.04, 0, 0.05, 1))
+
+
+def line_styles() -> Iterator[dict[str, Any]]:
+    """Endless styles of lines, which differ in more than their colour."""
+    dashes, markers = ("-", "--", "-.", ":"), ("s", "^", "D", "v", "P")
+    for color, dash, marker in zip(cycle(COLORS), cycle(dashes), cycle(markers), strict=True):
+        yield {"color": color, "linestyle": dash, "marker": marker}
+
+
+def inside(points: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """The points that are in the box."""
     return points[((points >= lower) & (points <= upper)).all(axis=1)]
 
 
 def mark(ax: Axes, points: np.ndarray, label: str | None, **look: Any) -> Line2D:
-    """Mark points of the box, whole even on its edge."""
+    """Mark points of the box. A mark on the edge of the axes is drawn whole."""
     look = {"marker": "o", "markersize": 6.5, "linestyle": "", "zorder": 4, **look}
     return ax.plot(*points.T, label=label, markeredgecolor="black", clip_on=False, **look)[0]
 
 
 def legend(ax: Axes, ncols: int = 4, **look: Any) -> None:
-    """A legend below the axes, where it covers nothing."""
+    """Put a legend below the axes, where it covers nothing."""
     if ax.get_legend_handles_labels()[0]:
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4}
         ax.legend(ncols=ncols, frameon=False, **below, **look)
 
 
-def log_range(values: np.ndarray, decades: float, lowest: float = 0) -> tuple[float, float] | None:
-    """A log scale from the `lowest` quantile to the top of the positive values.
+def log_range(values: np.ndarray, decades: float, lowest: float = 0) -> Interval | None:
+    """The ends of a log scale: the quantile `lowest` of the positive values, and their maximum.
 
-    None where they span no more than so many decades, or others are negative beyond rounding.
+    None where these span no more than `decades`, or other values are negative beyond rounding.
     """
     positive = values[values > 0]
     if not positive.size or values.min() < -1e-6 * positive.max():
@@ -65,6 +112,6 @@ def log_range(values: np.ndarray, decades: float, lowest: float = 0) -> tuple[fl
     return (low, high) if math.log10(high) - math.log10(low) > decades else None
 
 
-def height(minimum: float) -> str:
-    """What the values above the minimum are called."""
+def value_label(minimum: float) -> str:
+    """The label of an axis of values from which `minimum` was subtracted."""
     return r"$f(x) - \min\,f$" if minimum else "$f(x)$"

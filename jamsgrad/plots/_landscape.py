@@ -1,13 +1,16 @@
 """The function itself: as a surface, and from above."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -17,13 +20,25 @@ from jamsgrad._search.step import checked_objective
 from jamsgrad.plots import _axes
 from jamsgrad.problems import Problem
 
-Function = Problem | tuple[Callable, Any]
-Colors = str | Colormap
+if TYPE_CHECKING:
+    from mpl_toolkits.mplot3d import Axes3D
+
+Objective: TypeAlias = Callable[[jax.Array], jax.Array]
+Function: TypeAlias = Problem | tuple[Objective, Any]  # bounds in any of their forms
+Colors: TypeAlias = str | Colormap
+
+
+class ContourOptions(TypedDict, total=False):
+    """The options of `contour`, for the pictures that begin with one."""
+
+    cmap: Colors
+    resolution: int
+    levels: int
 
 
 def surface(
-    problem: Function, ax: Any = None, *, cmap: Colors = "viridis", resolution: int = 101
-) -> Any:
+    problem: Function, ax: Axes3D | None = None, *, cmap: Colors = "viridis", resolution: int = 101
+) -> Axes3D:
     """Draw the function as a surface in three dimensions.
 
     Args:
@@ -48,22 +63,15 @@ def surface(
     """
     problem = of_two_variables(problem)
     land = _landscape(problem, resolution)
-    ax = _axes.axes_for(ax, "3d")
-    drawn = ax.plot_surface(
-        land.x0,
-        land.x1,
-        land.values.filled(np.nan),
-        cmap=cmap,
-        norm=land.norm,
-        rcount=resolution,
-        ccount=resolution,
-        linewidth=0.3,
-    )
+    axes = cast("Axes3D", _axes.axes_for(ax, "3d"))
+    grid = land.x0, land.x1, land.values.filled(np.nan)
+    look = {"cmap": cmap, "norm": land.norm, "linewidth": 0.3}
+    drawn = axes.plot_surface(*grid, rcount=resolution, ccount=resolution, **look)
     drawn.set_edgecolor("face")  # else light seams show between the faces
-    _color_bar(drawn, land, ax=ax, shrink=0.7, pad=0.08)
-    _frame(ax, problem)
-    ax.set(xticks=_inner_ticks(*ax.get_xlim()), yticks=_inner_ticks(*ax.get_ylim()))
-    return ax
+    _color_bar(drawn, land, axes, ax=axes, shrink=0.7, pad=0.08)
+    _frame(axes, problem)
+    axes.set(xticks=_inner_ticks(*axes.get_xlim()), yticks=_inner_ticks(*axes.get_ylim()))
+    return axes
 
 
 def contour(
@@ -106,9 +114,8 @@ def contour(
     edges[-1] = max(edges[-1], land.values.max())  # against rounding
     grid = land.x0, land.x1, land.values
     drawn = axes.contourf(*grid, edges, cmap=cmap, norm=land.norm, extend=land.extend)
-    axes.set_facecolor(_axes.NOTHING)
-    # A child of the axes: it stays as high as they are, whatever their aspect.
-    _color_bar(drawn, land, cax=axes.inset_axes((1.04, 0, 0.05, 1)))
+    axes.set_facecolor(_axes.GREY)
+    _color_bar(drawn, land, axes, cax=_axes.beside(axes))
     _frame(axes, problem)
     if len(problem.minimizers):
         minima = _axes.inside(problem.minimizers, *problem.bounds)
@@ -121,17 +128,17 @@ def contour(
 
 
 class _Landscape(NamedTuple):
-    """The function on a grid, masked where it is not finite, and how to colour and call it."""
+    """The function on a grid, masked where it is not finite, with the scale of its colours."""
 
     x0: np.ndarray
     x1: np.ndarray
-    values: Any
+    values: np.ma.MaskedArray
     norm: Normalize
     label: str
 
     @property
-    def extend(self) -> Any:
-        """Whether the colours stand for values below their scale, too."""
+    def extend(self) -> Literal["min", "neither"]:
+        """Whether the lowest colour stands for all values below the scale, too."""
         return "min" if isinstance(self.norm, LogNorm) else "neither"
 
 
@@ -153,7 +160,7 @@ def of_two_variables(problem: Function) -> Problem:
 
 
 @partial(jax.jit, static_argnums=0)
-def _values(fun: Callable, points: jax.Array) -> jax.Array:
+def _values(fun: Objective, points: jax.Array) -> jax.Array:
     return jax.vmap(checked_objective(fun, has_aux=False))(points)[0]
 
 
@@ -165,34 +172,34 @@ def _landscape(problem: Problem, resolution: int) -> _Landscape:
     values = np.ma.masked_invalid(values)
     if not values.count():
         raise ValueError("the function is not finite anywhere on the grid")
-    # A round bowl's lowest thousandth reaches up to three decades below its top: that is linear.
+    # The lowest thousandth of a round bowl is up to three decades below its top: a linear scale.
     excess = values - problem.minimum
     ends = _axes.log_range(excess.compressed(), decades=3.5, lowest=0.001)
     if ends is not None:
-        return _Landscape(
-            x0, x1, excess.clip(ends[0]), LogNorm(*ends), _axes.height(problem.minimum)
-        )
+        label = _axes.value_label(problem.minimum)
+        return _Landscape(x0, x1, np.ma.maximum(excess, ends[0]), LogNorm(*ends), label)
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant
         low, high = low - max(abs(low), 1) / 2, high + max(abs(high), 1) / 2
-    return _Landscape(x0, x1, values, Normalize(low, high), _axes.height(0))
+    return _Landscape(x0, x1, values, Normalize(low, high), _axes.value_label(0))
 
 
 # -- the axes --------------------------------------------------------------------------------------
 
 
-def _frame(ax: Any, problem: Problem) -> None:
-    _axes.frame(ax, *problem.bounds)
+def _frame(ax: Axes, problem: Problem) -> None:
+    _axes.frame(ax, *zip(*problem.bounds, strict=True))
     ax.set_title(problem.name.replace("_", " "))
 
 
 def _inner_ticks(low: float, high: float) -> list[float]:
     """A few ticks away from the ends, where in three dimensions the labels of two axes meet."""
     margin = 0.05 * (high - low)
-    ticks = MaxNLocator(5, steps=_axes.TICKS).tick_values(low, high)
+    ticks = MaxNLocator(5, steps=_axes.TICK_STEPS).tick_values(low, high)
     return [tick for tick in ticks if low + margin < tick < high - margin]
 
 
-def _color_bar(drawn: Any, land: _Landscape, **where: Any) -> None:
-    ticks = LogLocator() if isinstance(land.norm, LogNorm) else MaxNLocator(6, steps=_axes.TICKS)
-    drawn.axes.figure.colorbar(drawn, ticks=ticks, label=land.label, extend=land.extend, **where)
+def _color_bar(drawn: ScalarMappable, land: _Landscape, axes: Axes, **where: Any) -> None:
+    log = isinstance(land.norm, LogNorm)
+    ticks = LogLocator() if log else MaxNLocator(6, steps=_axes.TICK_STEPS)
+    axes.figure.colorbar(drawn, ticks=ticks, label=land.label, extend=land.extend, **where)

@@ -1,0 +1,161 @@
+"""What many searches found: their values in order, and the best points."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
+
+from jamsgrad import _check
+from jamsgrad._multistart.result import MultiStartResult
+from jamsgrad._tree import as_rows, end_rows
+from jamsgrad.plots import _axes, _colors
+
+
+def waterfall(
+    result: MultiStartResult, ax: Axes | None = None, *, minimum: float | None = None
+) -> Axes:
+    """Draw the values where searches ended, the best first: plateaus are minima found often.
+
+    Crosses are searches without success; those at the upper edge have no value. The scale is
+    logarithmic, with a linear part around zero, where the steps from the best minimum to the others
+    span three decades, or without such steps the values two.
+
+    Args:
+      result: what many searches found.
+      ax: axes to draw in; None for a new figure.
+      minimum: what to subtract from the values, such as `problem.minimum`; None subtracts the best
+        value on a logarithmic scale, and nothing on a linear one.
+
+    Returns:
+      The axes.
+
+    Raises:
+      TypeError: if `result` is not one of `multistart`.
+      ValueError: if `ax` is three-dimensional.
+
+    Example:
+      >>> import jax
+      >>> from jamsgrad import amsgrad, multistart, plots, problems
+      >>> problem, optimizer = problems.himmelblau, amsgrad(0.3, b2=0.99)
+      >>> result = multistart(
+      ...     problem.fun, problem.bounds, optimizer, key=jax.random.key(0), n_starts=64)
+      >>> ax = plots.waterfall(result)
+      >>> len(ax.collections[0].get_offsets()), ax.get_xlabel()
+      (64, 'searches, best first')
+
+    References:
+      Raue et al., Lessons learned from quantitative dynamical modeling in systems biology, PLoS ONE
+      8, 2013.
+    """
+    order = _axes.checked(result, MultiStartResult).order
+    values, basin = result.rows.fun[order].astype(float), result.basin[order]
+    finite = np.isfinite(values)
+    base = minimum if minimum is not None else values[0] if finite[0] else 0.0
+    threshold = _linear_threshold(values[finite] - base, basin[finite])
+    label = _axes.value_label(base)
+    if minimum is None:
+        label = "$f(x)$" if threshold is None else "$f(x)$ above the best"
+        base = 0.0 if threshold is None else base
+
+    axes = _axes.axes_for(ax)
+    rank = np.arange(1, len(values) + 1)
+    size = float(np.clip(8000 / len(values), 3, 30))
+    ended = basin >= 0
+    # In one call: where minima have the same value, none must hide the others.
+    colors = _colors.of_searches(basin[ended])
+    axes.scatter(rank[ended], values[ended] - base, size, colors, linewidths=0, rasterized=True)
+    crosses = {"marker": "x", "color": _colors.FAILED, "linewidths": 0.8, "rasterized": True}
+    failed, lost = ~ended & finite, ~finite
+    axes.scatter(rank[failed], values[failed] - base, s=2 * size, **crosses)
+    edge = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+    axes.scatter(rank[lost], np.ones(lost.sum()), s=2 * size, **crosses, **edge)
+    if threshold is not None:
+        axes.set_yscale("symlog", linthresh=threshold)
+    axes.set(xlabel="searches, best first", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.grid(alpha=0.3)
+    mark = {"linestyle": "", "marker": "o"}
+    _colors.legend(axes, basin, basin, mark, {"linestyle": "", "marker": "x"})
+    return axes
+
+
+def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) -> Axes:
+    """Draw the points where the best searches ended, a line for each, in parallel coordinates.
+
+    Each variable has a row, a complex one two; a point is a line through all rows, from the lower
+    to the upper bound, or where there is none from the lowest to the highest of the points.
+
+    Args:
+      result: what many searches found.
+      ax: axes to draw in; None for a new figure.
+      k: how many of the best to draw, at least 1. Those without a finite value are left out.
+
+    Returns:
+      The axes.
+
+    Raises:
+      ValueError: if k is less than 1, no search has a finite value, or `ax` is three-dimensional.
+      TypeError: if `result` is not one of `multistart`, or k is not an integer.
+
+    Example:
+      >>> import jax
+      >>> from jamsgrad import amsgrad, multistart, plots
+      >>> bounds = {"rate": 0.0, "shift": -1.0}, {"rate": 1.0, "shift": 1.0}
+      >>> result = multistart(
+      ...     lambda x: (x["rate"] - 0.3) ** 2 + x["shift"] ** 2, bounds, amsgrad(0.1),
+      ...     key=jax.random.key(0), n_starts=10)
+      >>> [text.get_text() for text in plots.parallel(result).get_yticklabels()]
+      ['rate', 'shift']
+
+    References:
+      Inselberg, The plane with parallel coordinates, The Visual Computer 1, 1985.
+    """
+    found = _axes.checked(result, MultiStartResult).rows
+    best = result.order[: _check.integer("k", k, 1)]
+    best = best[np.isfinite(found.fun[best])]
+    if not best.size:
+        raise ValueError("no search has a finite value: there is nothing to draw")
+    points, basin = as_rows(found.x)[best], result.basin[best]
+    names = _axes.variable_names(found.x)
+    low, high = end_rows(result._setup.bounds, points.shape[1])
+    closed = np.isfinite(high - low)
+    low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
+    points = (points - low) / np.where(high > low, high - low, 1)
+
+    axes = _axes.axes_for(ax)
+    rows = np.arange(len(names))
+    lines = np.stack([points, np.broadcast_to(rows, points.shape)], axis=2)
+    colors, dashes = _colors.of_searches(basin), np.where(basin < 0, ":", "-")
+    # From the worst to the best, which is then above all others.
+    look = {"colors": colors[::-1], "linestyles": dashes[::-1], "linewidths": 1}
+    axes.add_collection(LineCollection(list(lines[::-1]), rasterized=True, **look))
+    axes.plot(*lines[0].T, color="black", linewidth=5)
+    mark = {"marker": "o", "markersize": 8, "markeredgecolor": "black"}
+    axes.plot(*lines[0].T, color=colors[0], linewidth=3, label="best", **mark)
+    axes.set(xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5))
+    bound = "bound" if closed.all() else "bound, or end of the points"
+    axes.set_xlabel(f"from lower to upper {bound}")
+    some = slice(None, None, -(-len(names) // 25))  # more would overlap
+    axes.set_yticks(rows[some], names[some])
+    axes.grid(alpha=0.3)
+    _colors.legend(axes, basin, result.basin, {"linestyle": "-"}, {"linestyle": ":"})
+    return axes
+
+
+def _linear_threshold(heights: np.ndarray, basin: np.ndarray) -> float | None:
+    """Below which height a logarithmic scale is linear; None if the whole scale should be.
+
+    Differences within one minimum only reflect the stopping tolerance. So the scale is chosen from
+    the gaps between minima, and to failed searches. Where there are no gaps all values are used.
+    """
+    inside = basin >= 0
+    low, high = np.full((2, basin.max(initial=0) + 1), [[np.inf], [-np.inf]])
+    np.minimum.at(low, basin[inside], heights[inside])
+    np.maximum.at(high, basin[inside], heights[inside])
+    spread = max((high - low).max(), 0)
+    gap = heights > 2 * spread
+    if gap.any():
+        ends = _axes.log_range(heights[gap | (heights < 0)], decades=3)
+    else:
+        ends = _axes.log_range(heights, decades=2, lowest=0.01)
+    return None if ends is None else 10.0 ** np.floor(np.log10(ends[0]))
