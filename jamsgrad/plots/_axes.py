@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import jax
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jamsgrad._tree import Tree
@@ -19,13 +18,12 @@ STAR: dict[str, Any] = {"marker": "*", "color": "#F0E442"}
 GREY = "0.85"  # where the function is not finite, or the search from there failed
 TICK_STEPS = (1, 2, 2.5, 5, 10)  # distances of ticks, times a power of ten
 
-
 Interval: TypeAlias = tuple[float, float]
 Kind = TypeVar("Kind")
 
 
 def checked(given: object, kind: type[Kind]) -> Kind:
-    """What is given, or an error if it is of another kind."""
+    """The value given, or an error if it is of another type."""
     if not isinstance(given, kind):
         raise TypeError(f"expected a {kind.__name__}, got a {type(given).__name__}")
     return given
@@ -40,13 +38,6 @@ def axes_for(ax: Axes | None, projection: Literal["3d"] | None = None) -> Axes:
     if (ax.name == "3d") != (projection == "3d"):
         raise ValueError(f"ax must be {projection or 'two-dimensional'} axes, got {ax!r}")
     return ax
-
-
-def root_figure(ax: Axes) -> Figure:
-    """The figure that holds the axes, and not a part of it."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
 
 
 def frame(ax: Axes, x: Interval, y: Interval, names: Sequence[str] = ("$x_0$", "$x_1$")) -> None:
@@ -76,7 +67,7 @@ def beside(ax: Axes) -> Axes:
 
 
 def line_styles() -> Iterator[dict[str, Any]]:
-    """Endless styles of lines, which differ in more than their colour."""
+    """Styles of lines without end; neighbours differ in colour, dashes and marker."""
     dashes, markers = ("-", "--", "-.", ":"), ("s", "^", "D", "v", "P")
     for color, dash, marker in zip(cycle(COLORS), cycle(dashes), cycle(markers), strict=True):
         yield {"color": color, "linestyle": dash, "marker": marker}

@@ -24,20 +24,21 @@ def of_searches(basin: np.ndarray) -> np.ndarray:
 def of_regions(basin: np.ndarray, n: int) -> np.ndarray:
     """The colours of n minima on a map: the first six have their own, neighbours' differ.
 
-    A minimum takes the next colour that no better neighbour has, and any if these have all twelve.
+    A minimum takes the next colour that no lower neighbour has. If these have all twelve colours,
+    it takes the one that is its turn.
     """
     strong = np.array([to_rgb(color) for color in OF_MINIMA])
     palette = np.concatenate([strong, (1 + strong) / 2])
     beside = [basin[:, :-1], basin[:, 1:]], [basin[:-1], basin[1:]]
     pairs = np.concatenate([np.sort([a.ravel(), b.ravel()], axis=0) for a, b in beside], axis=1)
-    better: list[set[int]] = [set() for _ in range(n)]
+    lower: list[set[int]] = [set() for _ in range(n)]
     for a, b in np.unique(pairs, axis=1).T.tolist():
         if 0 <= a < b:
-            better[b].add(a)
+            lower[b].add(a)
     chosen: list[int] = []
     for i in range(n):
         turn = [(i + j) % len(palette) for j in range(len(palette))]
-        taken = {chosen[a] for a in better[i]}
+        taken = {chosen[a] for a in lower[i]}
         chosen.append(next((color for color in turn if color not in taken), turn[0]))
     return palette[chosen]
 
@@ -49,7 +50,7 @@ def legend(axes: Axes, shown: np.ndarray, basin: np.ndarray, style: Style, faile
     for i in np.unique(_kind(shown)):
         given = {"color": _ALL[i], **(failed if names[i] == "failed" else style)}
         axes.plot([], [], label=f"{names[i]} ({100 * counts[i] / basin.size:.3g} %)", **given)
-    inches = axes.get_window_extent().width / _axes.root_figure(axes).dpi
+    inches = axes.get_window_extent().width / axes.figure.dpi
     _axes.legend(axes, ncols=max(1, int(inches / 1.6)), columnspacing=1)
 
 

@@ -17,8 +17,8 @@ def waterfall(
     """Draw the values where searches ended, the best first: plateaus are minima found often.
 
     Crosses are searches without success; those at the upper edge have no value. The scale is
-    logarithmic, with a linear part around zero, where the steps from the best minimum to the others
-    span three decades, or without such steps the values two.
+    logarithmic, with a linear part around zero, where the gaps from the best minimum to the others
+    span three decades. Without such gaps it is logarithmic where the values span two.
 
     Args:
       result: what many searches found.
@@ -82,8 +82,9 @@ def waterfall(
 def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) -> Axes:
     """Draw the points where the best searches ended, a line for each, in parallel coordinates.
 
-    Each variable has a row, a complex one two; a point is a line through all rows, from the lower
-    to the upper bound, or where there is none from the lowest to the highest of the points.
+    Each variable has a row, a complex variable two; a point is a line through all rows. A row
+    reaches from the lower to the upper bound, or without bounds from the lowest to the highest of
+    the points.
 
     Args:
       result: what many searches found.

@@ -90,7 +90,8 @@ def animate(
         return [artist for _, lines, end in paths for artist in (*lines, end)]
 
     draw(last)
-    figure = _axes.root_figure(axes)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     if ax is None:  # lay the figure out once, not once per picture
         figure.draw_without_rendering()
         figure.set_layout_engine("none")

@@ -1,0 +1,69 @@
+"""What the tests of the pictures share: results to draw, and how to read what was drawn."""
+
+from dataclasses import replace
+from functools import cache
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import to_rgba_array
+
+import jamsgrad
+from jamsgrad import problems
+
+BOWL = (problems.bowl.fun, (-1.0, 1.0))
+SMALL = {"resolution": 21, "levels": 5}
+
+BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = to_rgba_array(
+    ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]  # Okabe and Ito
+)
+
+
+def holed(x):
+    """Himmelblau's function, NaN around its minimum at (3, 2)."""
+    hole = jnp.sum((x - jnp.array([3.0, 2.0])) ** 2) < 1
+    return jnp.where(hole, jnp.nan, problems.himmelblau.fun(x))
+
+
+@cache
+def some_map():
+    """Searches of which three in four succeed, some of the others without a value."""
+    optimizer = jamsgrad.amsgrad(0.3, b2=0.99)
+    return jamsgrad.basin_map(holed, problems.himmelblau.bounds, optimizer, resolution=16)
+
+
+def searches(values, basin=None, status=1, x=None):
+    """A result with these values: search i succeeded in well basin[i], of at most twelve."""
+    basin = np.zeros(len(values), int) if basin is None else np.asarray(basin)
+    x = np.stack([basin - 5.0, np.zeros(len(values))], axis=1) if x is None else x
+    status = np.broadcast_to(status, len(values))
+    given = {"starts": x, "x": x, "fun": np.asarray(values, float), "status": status}
+    return replace(some_map().result, **given, grad_norm=0 * status, n_steps=0 * status)
+
+
+def written(path):
+    """The rows of a Path that were written: step, x, fun."""
+    n = int(path.n_recorded)
+    return np.asarray(path.step)[:n], np.asarray(path.x)[:n], np.asarray(path.fun)[:n]
+
+
+def new_ax(name):
+    return plt.figure().add_subplot(projection="3d" if name == "surface" else None)
+
+
+def filled(ax):
+    """The bands of colour of a contour plot, or the faces of a surface."""
+    return ax.collections[0]
+
+
+def labels(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def lines_through(ax, points):
+    """The lines on the axes with exactly these points."""
+    return [line for line in ax.lines if np.array_equal(line.get_xydata(), points)]
+
+
+def image(ax):
+    return np.asarray(ax.get_images()[0].get_array())
