@@ -20,7 +20,7 @@ def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.
       The axes; their y is logarithmic where the differences are positive and span two decades.
 
     Raises:
-      ValueError: if a search has no path, holds no values or is a batch of searches, there is none,
+      ValueError: if a search was not recorded, has no values or is a batch of them, there is none,
         or `ax` is three-dimensional.
       TypeError: if a search is none of these, such as a list of several.
 
@@ -35,7 +35,7 @@ def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.
     drawn: list[np.ndarray] = []
     for name, search in searches.items():
         if search.fun is None:
-            raise ValueError(f"{title(name)} has points but no values: give a Result or a Path")
+            raise ValueError(f"{title(name)} has points but no values: give its Result")
         drawn.append(search.fun - minimum)
     axes = _axes.axes_for(ax)
     lines = zip(searches.items(), drawn, _axes.line_styles(), strict=False)

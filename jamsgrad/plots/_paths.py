@@ -30,8 +30,8 @@ def path(
       The axes.
 
     Raises:
-      ValueError: if the function or a search is not one of two variables, a Result has no path, a
-        search is a batch of them, or there is none; else as `contour` does.
+      ValueError: if the function or a search is not one of two variables, a search was not recorded
+        or is a batch of them, or there is none; else as `contour` does.
       TypeError: if a search is none of these, such as a list of several; else as `contour` does.
 
     Example:
