@@ -4,7 +4,7 @@ Only this folder touches matplotlib: `from jamsgrad import plots`. Every functio
 it is given, or in one of a new figure; it changes no rcParams and none of pyplot's state.
 
 A `Function` is a `jamsgrad.problems.Problem`, or `(fun, bounds)` with bounds in any form that
-`minimize` takes. A `Search` is a Result of `minimize` with `record_every`, its Path,
+`minimize` takes. A `Search` is a Result of `minimize` with `record_every`, its Trajectory,
 or an array of points of shape (rows, 2). Values that span decades get a log scale, above the
 problem's minimum if that is known.
 

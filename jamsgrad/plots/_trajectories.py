@@ -7,10 +7,10 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jamsgrad._search.minimize import Path, Result
+from jamsgrad._search.minimize import Result, Trajectory
 from jamsgrad._tree import Tree
 
-Search: TypeAlias = Result | Path | ArrayLike
+Search: TypeAlias = Result | Trajectory | ArrayLike
 Results: TypeAlias = Search | Mapping[str, Search]
 
 
@@ -36,15 +36,15 @@ def title(name: str) -> str:
 
 
 def _rows(name: str, search: Search) -> Recorded:
-    rows = search.path if isinstance(search, Result) else search
+    rows = search.trajectory if isinstance(search, Result) else search
     if rows is None:
-        raise ValueError(f"{title(name)} has no path: call minimize with record_every=1")
-    if not isinstance(rows, Path):
+        raise ValueError(f"{title(name)} has no trajectory: call minimize with record_every=1")
+    if not isinstance(rows, Trajectory):
         try:
             points = np.atleast_1d(np.asarray(rows, float))
         except (TypeError, ValueError):
             raise TypeError(
-                f"{title(name)} must be a Result, a Path or an array of points; give several "
+                f"{title(name)} must be a Result, a Trajectory or an array of points; give several "
                 f'searches as a mapping, {{"name": search, ...}}; got a {type(rows).__name__}'
             ) from None
         return Recorded(np.arange(len(points)), points, None)

@@ -16,12 +16,12 @@ def close_figures():
 
 @pytest.fixture(scope="session")
 def result():
-    """A search that stops by its tolerance, long before the buffers of its path are full."""
+    """A search that stops by its tolerance, long before the buffers of its trajectory are full."""
     optimizer = jamsgrad.amsgrad(0.1, b2=0.9)
     start = jnp.array([-0.8, 0.6])
     found = jamsgrad.minimize(
         problems.bowl.fun, start, optimizer, max_steps=500, gtol=1e-3, record_every=1
     )
-    assert found.path.n_recorded < 200
-    assert jnp.isnan(found.path.x[-1]).all()
+    assert found.trajectory.n_recorded < 200
+    assert jnp.isnan(found.trajectory.x[-1]).all()
     return found

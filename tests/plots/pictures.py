@@ -41,10 +41,14 @@ def searches(values, basin=None, status=1, x=None):
     return replace(some_map().result, **given, grad_norm=0 * status, n_steps=0 * status)
 
 
-def written(path):
-    """The rows of a Path that were written: step, x, fun."""
-    n = int(path.n_recorded)
-    return np.asarray(path.step)[:n], np.asarray(path.x)[:n], np.asarray(path.fun)[:n]
+def written(trajectory):
+    """The rows of a Trajectory that were written: step, x, fun."""
+    n = int(trajectory.n_recorded)
+    return (
+        np.asarray(trajectory.step)[:n],
+        np.asarray(trajectory.x)[:n],
+        np.asarray(trajectory.fun)[:n],
+    )
 
 
 def new_ax(name):

@@ -11,8 +11,8 @@ from jamsgrad import plots
 
 @pytest.mark.parametrize("minimum", [0.0, -2.0])
 def test_the_convergence_is_the_data(minimum, result):
-    step, _, fun = written(result.path)
-    ax = plots.convergence({"a": result, "b": result.path}, minimum=minimum)
+    step, _, fun = written(result.trajectory)
+    ax = plots.convergence({"a": result, "b": result.trajectory}, minimum=minimum)
     for line in ax.lines:
         np.testing.assert_array_equal(line.get_xydata(), np.stack([step, fun - minimum], axis=1))
     assert labels(ax) == ["a", "b"]
@@ -21,10 +21,12 @@ def test_the_convergence_is_the_data(minimum, result):
 
 
 def of_values(*values):
-    """A Path of one variable, or of many: convergence does not look at it."""
+    """A Trajectory of one variable, or of many: convergence does not look at it."""
     n = len(values)
     step = np.arange(n, dtype=np.int32)
-    return jamsgrad.Path(step, {"w": np.zeros((n, 7))}, np.array(values), np.zeros(n), np.int32(n))
+    return jamsgrad.Trajectory(
+        step, {"w": np.zeros((n, 7))}, np.array(values), np.zeros(n), np.int32(n)
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,6 @@ def test_a_zero_on_a_log_scale_is_a_gap():
 def test_points_without_values_are_refused(result):
     with pytest.raises(ValueError, match=r"results\['a'\] has points but no values"):
         plots.convergence({"a": np.zeros((3, 2))})
-    with pytest.raises(ValueError, match="the result has no path"):
-        plots.convergence(result._replace(path=None))
+    with pytest.raises(ValueError, match="the result has no trajectory"):
+        plots.convergence(result._replace(trajectory=None))
     assert not plt.get_fignums()

@@ -11,10 +11,10 @@ from PIL import Image
 from jamsgrad import plots, problems
 
 
-@pytest.mark.parametrize("form", ["Result", "Path", "array"])
+@pytest.mark.parametrize("form", ["Result", "Trajectory", "array"])
 def test_the_path_is_the_data(form, result):
-    _, x, _ = written(result.path)
-    given = {"Result": result, "Path": result.path, "array": jnp.asarray(x)}[form]
+    _, x, _ = written(result.trajectory)
+    given = {"Result": result, "Trajectory": result.trajectory, "array": jnp.asarray(x)}[form]
     ax = plots.path(problems.bowl, given, **SMALL)
     assert len(lines_through(ax, x)) == 3  # rim, line, beads
     assert lines_through(ax, x[:1])
@@ -83,7 +83,7 @@ def test_the_animation_is_written_as_a_gif(problem, given, result, tmp_path):
 
 
 def test_the_animation_runs_from_the_start_to_the_end(result, tmp_path):
-    step, x, _ = written(result.path)
+    step, x, _ = written(result.trajectory)
     ax = new_ax("animate")
     animation = plots.animate(problems.bowl, {"a": result, "b": x[:2]}, ax, frames=2, **SMALL)
     seen = []

@@ -75,7 +75,7 @@ import jax.numpy as jnp, jamsgrad
 from jamsgrad import plots, problems
 found = jamsgrad.minimize(problems.bowl.fun, jnp.array([0.5, 0.5]), jamsgrad.amsgrad(0.1),
                           max_steps=5, record_every=1)
-assert found.path.x.dtype == "float32"
+assert found.trajectory.x.dtype == "float32"
 plots.surface(problems.bowl, resolution=5)
 plots.path(problems.bowl, found, resolution=5)
 plots.convergence(found)

@@ -14,11 +14,14 @@ from jamsgrad import plots, problems
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda r: r._replace(path=None), "the result has no path.*record_every"),
-        (lambda r: {"a": r._replace(path=None)}, r"results\['a'\] has no path"),
-        (lambda r: jax.tree.map(lambda a: a[None], r.path), r"batch of searches of shape \(1,\)"),
-        (lambda r: r.path._replace(x=r.path.x[:, :1]), r"shape \(rows, 2\), got"),
-        (lambda r: r.path._replace(x={"a": r.path.x}), r"shape \(rows, 2\), got \{'a'"),
+        (lambda r: r._replace(trajectory=None), "the result has no trajectory.*record_every"),
+        (lambda r: {"a": r._replace(trajectory=None)}, r"results\['a'\] has no trajectory"),
+        (
+            lambda r: jax.tree.map(lambda a: a[None], r.trajectory),
+            r"batch of searches of shape \(1,\)",
+        ),
+        (lambda r: r.trajectory._replace(x=r.trajectory.x[:, :1]), r"shape \(rows, 2\), got"),
+        (lambda r: r.trajectory._replace(x={"a": r.trajectory.x}), r"shape \(rows, 2\), got \{'a'"),
         (lambda r: np.zeros((4, 3)), r"shape \(rows, 2\), got \(4, 3\)"),
         (lambda r: np.zeros((0, 2)), r"shape \(rows, 2\), got \(0, 2\)"),
         (lambda r: 1.0, r"shape \(rows, 2\), got \(1,\)"),
@@ -35,7 +38,10 @@ def test_results_that_cannot_be_drawn_are_refused(change, match, result):
     ("change", "match"),
     [
         (lambda r: [r, r], "the result must be a Result.* as a mapping.*got a list"),
-        (lambda r: (r.path, r.path), "the result must be a Result.* as a mapping.*got a tuple"),
+        (
+            lambda r: (r.trajectory, r.trajectory),
+            "the result must be a Result.* as a mapping.*got a tuple",
+        ),
         (lambda r: [np.zeros((2, 2)), np.zeros((3, 2))], "as a mapping.*got a list"),
         (lambda r: {"a": "points"}, r"results\['a'\] must be a Result.*got a str"),
     ],
