@@ -1,7 +1,5 @@
 """Helpers for trees of arrays: points as rows of real numbers, and what `jax.tree` leaves out."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
@@ -9,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 if TYPE_CHECKING:
-    import chex
+    from chex import Numeric, PRNGKey
+else:  # nothing of chex is needed at run time
+    Numeric = PRNGKey = Any
 
 Tree: TypeAlias = Any  # a pytree of arrays; type checkers have no better name for one
 
@@ -47,7 +47,7 @@ def where(condition: jax.Array, a: Tree, b: Tree) -> Tree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)
 
 
-def full_like(tree: Tree, value: chex.Numeric) -> Tree:
+def full_like(tree: Tree, value: Numeric) -> Tree:
     """A tree of arrays of one value; `tree` may hold `jax.ShapeDtypeStruct`."""
     return jax.tree.map(lambda leaf: jnp.full(leaf.shape, value, leaf.dtype), tree)
 

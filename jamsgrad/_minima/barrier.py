@@ -1,20 +1,15 @@
 """Whether two points lie in different wells: does the value rise and fall between?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jamsgrad._minima.objective import RowObjective, of_rows
-from jamsgrad._tree import Tree, ceil_div
-
-if TYPE_CHECKING:
-    import chex
+from jamsgrad._tree import Numeric, Tree, ceil_div
 
 _CHANGE, _ULPS, _NOISE, _CANCELLED = 1e-2, 16, 8, 64  # of the inequality in `_is_barrier`
 _ALONG = 33  # points on the line, its ends among them
@@ -36,8 +31,8 @@ class _Shared(NamedTuple):
     directions: jax.Array | np.ndarray  # random, one scale long, shape (_DIRECTIONS, d)
     low: jax.Array | np.ndarray  # the box, shape (d,)
     high: jax.Array | np.ndarray
-    radius: chex.Numeric  # in scales
-    eps: chex.Numeric  # of the least precise leaf
+    radius: Numeric  # in scales
+    eps: Numeric  # of the least precise leaf
 
 
 def divided(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
@@ -90,7 +85,7 @@ def _divided(
     pairs: _Pairs,
     shared: _Shared,
     n_batch: int,
-    n_batches: chex.Numeric,
+    n_batches: Numeric,
 ) -> jax.Array:
     """Whether a barrier divides the pairs, for the first `n_batches` batches of them."""
     directions, low, high, radius, eps = shared
@@ -104,7 +99,7 @@ def _divided(
         along, near, far = jnp.split(values, [_ALONG, _ALONG + _DIRECTIONS])
         return _is_barrier(along, near, far, eps)
 
-    def batch(i: chex.Numeric, found: jax.Array) -> jax.Array:
+    def batch(i: Numeric, found: jax.Array) -> jax.Array:
         some = jax.tree.map(
             lambda array: jax.lax.dynamic_slice_in_dim(array, i * n_batch, n_batch), pairs
         )
@@ -113,7 +108,7 @@ def _divided(
     return jax.lax.fori_loop(0, n_batches, batch, jnp.zeros(len(pairs.a), bool))
 
 
-def _is_barrier(along: jax.Array, near: jax.Array, far: jax.Array, eps: chex.Numeric) -> jax.Array:
+def _is_barrier(along: jax.Array, near: jax.Array, far: jax.Array, eps: Numeric) -> jax.Array:
     r"""Whether the values along the line from a to b rise to a barrier.
 
     With f_i the values along the line, there is a barrier if

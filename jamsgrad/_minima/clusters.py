@@ -1,7 +1,5 @@
 """Which points are of one minimum: near each other, and with no barrier between them."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +53,7 @@ def leaders(points: np.ndarray, tol: float) -> np.ndarray:
     return leader
 
 
-def _cover(tree: KDTree, tol: float, leader: np.ndarray, most: int) -> None:
+def _cover(tree: "KDTree", tol: float, leader: np.ndarray, most: int) -> None:
     """Greedy cover of the points of the tree that have no leader yet, by `most` new leaders."""
     for i in np.flatnonzero(leader < 0):
         if leader[i] < 0 and most:

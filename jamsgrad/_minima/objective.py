@@ -1,7 +1,5 @@
 """The objective as a function of rows: points of any tree as vectors of real numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

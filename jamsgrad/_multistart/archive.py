@@ -4,13 +4,10 @@ A file holds the arrays `array_0`, `array_1`, ... and the JSON text `tree`: the 
 format, and the tree with names in the place of its arrays.
 """
 
-from __future__ import annotations
-
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,53 +20,41 @@ from jamsgrad._search.stopping import Stop
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree
 
-if TYPE_CHECKING:
-    import optax
-
-    from jamsgrad._multistart.result import MultiStartResult
-
 _FORMAT = "jamsgrad 2"
 
 
-def save_result(path: str | Path, found: MultiStartResult) -> None:
-    """Write everything but `fun` and `optimizer`, the minima included: see MultiStartResult."""
-    task, bounds = found._task, found._task.bounds
-    save(
-        path,
-        {
-            "starts": found.starts,
-            "record": found.record._asdict(),
-            "numbers": {
-                "lane_efficiency": found.lane_efficiency,
-                "seconds": found.seconds,
-                "compile_seconds": found.compile_seconds,
-            },
-            "minima": [minimum._asdict() for minimum in found.minima],
-            "basin": found.basin,
-            "args": task.args,
-            "bounds": None if bounds is None else bounds._asdict(),
-            "stop": task.stop._asdict(),
-        },
-    )
-
-
-def load_result(
+def save_result(
     path: str | Path,
-    fun: Callable[..., Tree] | None,
-    optimizer: optax.GradientTransformation | None,
-) -> dict[str, Any]:
-    """What `save_result` wrote, as the fields of a MultiStartResult."""
+    *,
+    task: Task,
+    found: tuple[tuple[Minimum, ...], np.ndarray],
+    record: Record[np.ndarray],
+    **rest: Tree,
+) -> None:
+    """Write the fields of a MultiStartResult, except `fun` and `optimizer`."""
+    minima, basin = found
+    box = task.bounds
+    tree = {
+        "record": record._asdict(),
+        "rest": rest,
+        "minima": [minimum._asdict() for minimum in minima],
+        "basin": basin,
+        "args": task.args,
+        "bounds": None if box is None else box._asdict(),
+        "stop": task.stop._asdict(),
+    }
+    save(path, tree)
+
+
+def load_result(path: str | Path, fun: Tree, optimizer: Tree) -> dict[str, Tree]:
+    """The fields that `save_result` wrote, with this `fun` and `optimizer`, or None for both."""
     saved = load(path)
-    bounds = saved["bounds"]
-    box = None if bounds is None else Bounds(**bounds)
-    task = Task(fun, optimizer, saved["args"], box, Stop(**saved["stop"]))
-    minima = tuple(Minimum(**minimum) for minimum in saved["minima"])
+    box = None if saved["bounds"] is None else Bounds(**saved["bounds"])
     return {
+        "_task": Task(fun, optimizer, saved["args"], box, Stop(**saved["stop"])),
+        "_known": (tuple(Minimum(**minimum) for minimum in saved["minima"]), saved["basin"]),
         "record": Record(**saved["record"]),
-        "starts": saved["starts"],
-        **saved["numbers"],
-        "_task": task,
-        "_known": (minima, saved["basin"]),
+        **saved["rest"],
     }
 
 

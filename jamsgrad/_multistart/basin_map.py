@@ -1,13 +1,10 @@
 """`basin_map`: which start leads to which minimum, for a function of two variables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Unpack
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -118,7 +115,7 @@ def basin_map(
       The searches are those of `multistart`, their stop rules those of `minimize`.
     """
     resolution = _check.integer("resolution", resolution, 2)
-    box = _plane(bounds)
+    box = _bounds.plane(_bounds.box(bounds), "a basin map")
     middles = (np.arange(resolution) + 0.5) / resolution
     units = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
     starts = placed(units, box)
@@ -138,20 +135,3 @@ def basin_map(
         record=jax.tree.map(grid, result.record),
         result=result,
     )
-
-
-def _plane(bounds: Tree) -> _bounds.Bounds:
-    """The finite box of two variables, or an error."""
-    box = _bounds.box(bounds)
-    if isinstance(box.lower, jax.Array) and box.lower.shape == ():
-        box = _bounds.Bounds(*(jnp.broadcast_to(end, 2) for end in box))
-    lowers, uppers = map(jax.tree.leaves, box)
-    if sum(low.size for low in lowers) != 2:
-        shape = jax.tree.map(jnp.shape, box.lower)
-        raise ValueError(f"a basin map needs two variables, got bounds of shape {shape}")
-    if not all((low < high).all() for low, high in zip(lowers, uppers, strict=True)):
-        lower, upper = (jax.tree.map(np.asarray, end) for end in box)
-        raise ValueError(
-            f"a basin map needs lower < upper, got {lower} and {upper}; {_bounds.A_TUPLE}"
-        )
-    return box

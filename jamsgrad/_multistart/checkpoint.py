@@ -1,7 +1,5 @@
 """A folder that holds a pytree: written while a search runs, read when it is begun again."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Callable, Iterator

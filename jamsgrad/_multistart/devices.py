@@ -4,8 +4,6 @@ Every array of a queue, and of the shares, has a first axis of devices. `shard_m
 device its row, so that there is no communication before the end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple

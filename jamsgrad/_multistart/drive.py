@@ -1,7 +1,5 @@
 """The host's side of a search: slices of rounds, and those who look on between them."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

@@ -1,11 +1,8 @@
 """What a program is: a checkpoint belongs to the search that has the same identity."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -14,9 +11,6 @@ from jamsgrad._multistart.devices import Program
 from jamsgrad._search.step import one_search
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Tree, without_keys
-
-if TYPE_CHECKING:
-    from jax.extend.core import ClosedJaxpr, Jaxpr
 
 _LAYOUT = "2"  # of what a checkpoint holds; another one cannot be read
 
@@ -48,17 +42,19 @@ def _first_step(task: Task, x: Tree) -> Point:
     return one.step(one.init(x))[1]
 
 
-def _constants(program: Jaxpr | ClosedJaxpr) -> Iterator[Tree]:
+def _constants(program: Tree) -> Iterator[Tree]:
     """The arrays that a program closes over, which are no part of its text."""
-    from jax.extend.core import ClosedJaxpr, Jaxpr, Literal  # noqa: PLC0415, slow to import
+    from jax.extend import core  # noqa: PLC0415, a tenth of a second
 
-    if isinstance(program, ClosedJaxpr):
+    closed: Tree = core.ClosedJaxpr  # pyright: ignore[reportPrivateImportUsage], it is documented
+
+    if isinstance(program, closed):
         yield from program.consts
         program = program.jaxpr
     for equation in program.eqns:
-        yield from (x.val for x in equation.invars if isinstance(x, Literal))
+        yield from (x.val for x in equation.invars if isinstance(x, core.Literal))
         for inner in jax.tree.leaves(list(equation.params.values())):
-            if isinstance(inner, Jaxpr | ClosedJaxpr):
+            if isinstance(inner, (core.Jaxpr, closed)):
                 yield from _constants(inner)
 
 

@@ -6,10 +6,8 @@ same step: `together` says so. Then what an optimizer counts is kept once for al
 and starts are slices instead of rows that are gathered and scattered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +17,7 @@ from jax.experimental.layout import Layout, with_layout_constraint
 from jamsgrad._search.step import Record, Search, State, one_search
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree, where
-
-if TYPE_CHECKING:
-    import chex
+from jamsgrad._tree import Numeric, Tree, where
 
 
 class Queue(NamedTuple):
@@ -58,7 +53,7 @@ class Engine(NamedTuple):
     collect: Callable[[Queue, jax.Array], Record[jax.Array]]
 
 
-def engine(task: Task, n_lanes: int, steps_per_round: chex.Numeric) -> Engine:
+def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
     """The queue of searches for this task."""
     one = one_search(task, freeze=False)
     together = task.stop.only_by_steps
@@ -85,7 +80,10 @@ def engine(task: Task, n_lanes: int, steps_per_round: chex.Numeric) -> Engine:
         def a_round(carry: tuple[Queue, jax.Array]) -> tuple[Queue, jax.Array]:
             queue, following = carry
             states = lax.fori_loop(
-                0, steps_per_round, lambda _, states: _lanes_last(lanes.step(states)), queue.lanes
+                0,
+                steps_per_round,
+                lambda _, states: _lanes_last(lanes.step(states)[0]),
+                queue.lanes,
             )
             busy, ended = queue.serves < n_starts, lanes.ended(states)
             records = put(queue, busy & ended, lanes.record(states))
@@ -153,7 +151,7 @@ def _in_lanes(one: Search, starts: Tree, together: bool) -> Search:
     rows = batched_axes(two_steps, starts) if together else 0
     return Search(
         init=jax.vmap(one.init, out_axes=rows),
-        step=jax.vmap(lambda state: one.step(state)[0], in_axes=(rows,), out_axes=rows),
+        step=jax.vmap(one.step, in_axes=(rows,), out_axes=(rows, 0)),
         running=jax.vmap(one.running, in_axes=(rows,)),
         ended=one.ended if together else jax.vmap(one.ended),
         record=jax.vmap(one.record, in_axes=(rows,)),

@@ -1,12 +1,10 @@
 """`multistart`: from its arguments to a program, which is driven to a result."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import jax
 import numpy as np
@@ -22,10 +20,7 @@ from jamsgrad._multistart.result import MultiStartResult
 from jamsgrad._multistart.starts import Sampler, starts_and_box
 from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
 from jamsgrad._search.stopping import nan_is_data
-from jamsgrad._tree import Tree
-
-if TYPE_CHECKING:
-    import chex
+from jamsgrad._tree import PRNGKey, Tree
 
 
 @nan_is_data()
@@ -34,7 +29,7 @@ def multistart(
     bounds: Tree,
     optimizer: optax.GradientTransformation,
     *,
-    key: chex.PRNGKey | None = None,
+    key: PRNGKey | None = None,
     n_starts: int | None = None,
     starts: Sampler | Tree = "uniform",
     args: tuple[Tree, ...] = (),

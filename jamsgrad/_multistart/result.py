@@ -1,17 +1,15 @@
 """What many searches found: the result of `multistart`, for code and for people."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jamsgrad import _check
 from jamsgrad._minima.minima import Minimum, distinct_minima
@@ -22,9 +20,6 @@ from jamsgrad._search.step import HasRecord, Record
 from jamsgrad._search.stopping import Status, nan_is_data
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree
-
-if TYPE_CHECKING:
-    import optax
 
 Found = tuple[tuple[Minimum, ...], np.ndarray]
 
@@ -189,7 +184,16 @@ class MultiStartResult(HasRecord[np.ndarray]):
           ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
           >>> found.save("found.npz")
         """
-        archive.save_result(path, self)
+        archive.save_result(
+            path,
+            task=self._task,
+            found=self._found,
+            record=self.record,
+            starts=self.starts,
+            lane_efficiency=self.lane_efficiency,
+            seconds=self.seconds,
+            compile_seconds=self.compile_seconds,
+        )
 
     @classmethod
     def load(
@@ -197,7 +201,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
         path: str | Path,
         fun: Callable[..., Tree] | None = None,
         optimizer: optax.GradientTransformation | None = None,
-    ) -> MultiStartResult:
+    ) -> "MultiStartResult":
         """Read what `save` wrote. Nothing in the file is ever executed.
 
         Args:

@@ -1,10 +1,8 @@
 """Where searches start: points in a box, each a function of the key and its own number."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +11,14 @@ import numpy as np
 from jamsgrad import _check
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.minimize import floating
-from jamsgrad._tree import Tree
-
-if TYPE_CHECKING:
-    import chex
+from jamsgrad._tree import PRNGKey, Tree
 
 METHODS = ("uniform", "sobol", "lhs")
 _DEFAULT_N = 1024
 Sampler = Literal["uniform", "sobol", "lhs"] | Callable[[jax.Array, int, _bounds.Bounds], Tree]
 
 
-def sample_starts(
-    key: chex.PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "uniform"
-) -> Tree:
+def sample_starts(key: PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "uniform") -> Tree:
     r"""Draw the points from which searches start.
 
     .. math:: x_i = l + u_i \, (h - l), \quad u_i \in [0, 1]^d
@@ -88,7 +81,7 @@ def sample_starts(
 
 
 def starts_and_box(
-    key: chex.PRNGKey | None, n_starts: int | None, bounds: Tree, starts: Sampler | Tree
+    key: PRNGKey | None, n_starts: int | None, bounds: Tree, starts: Sampler | Tree
 ) -> tuple[Tree, _bounds.Bounds | None]:
     """The starts that the arguments of `multistart` mean, and the box of one search.
 
@@ -98,9 +91,10 @@ def starts_and_box(
     if n_starts is not None:
         n_starts = _check.integer("n_starts", n_starts, 1)
     if isinstance(starts, str) or callable(starts):
+        method: Tree = starts
         if isinstance(starts, str):
             _check.one_of("starts", starts, METHODS, or_else="a function or a tree of points")
-        points = sample_starts(key, n_starts or _DEFAULT_N, bounds, starts)
+        points = sample_starts(_needed(key), n_starts or _DEFAULT_N, bounds, method)
         box = _box(bounds, points)
         if box is not None and jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), *box)):
             raise ValueError(
@@ -112,12 +106,19 @@ def starts_and_box(
     box = _box(bounds, points)
     if box is not None:
         points = inside(points, n_points, box)
-    if n_points > (n_starts or n_points):
+    n_starts = n_starts or n_points
+    if n_points > n_starts:
         raise ValueError(f"starts holds {n_points} starts, more than n_starts = {n_starts}")
-    if n_points < (n_starts or n_points):
-        drawn = sample_starts(key, n_starts, box)
+    if n_points < n_starts:
+        drawn = sample_starts(_needed(key), n_starts, box)
         points = jax.tree.map(lambda a, b: jnp.concatenate([a, b[n_points:]]), points, drawn)
     return points, box
+
+
+def _needed(key: PRNGKey | None) -> PRNGKey:
+    if key is None:
+        raise TypeError("key must be given to draw starts, such as key=jax.random.key(0)")
+    return key
 
 
 def _points(starts: Tree) -> Tree:

@@ -90,6 +90,25 @@ def box(bounds: Any) -> Bounds:
     return box
 
 
+def plane(box: Bounds, what: str, whose: str = "") -> Bounds:
+    """The finite box of two variables, lower < upper. Numbers are the ends of either variable.
+
+    Raises:
+      ValueError: if it is another box, with `what` it is needed for and `whose` bounds it has.
+    """
+    lower, upper = (jax.tree.map(np.asarray, end) for end in box)
+    lows, highs = map(jax.tree.leaves, (lower, upper))
+    numbers = isinstance(lower, np.ndarray) and lower.shape == ()
+    if not numbers and sum(low.size for low in lows) != 2:
+        shape = jax.tree.map(np.shape, lower)
+        raise ValueError(f"{what} needs two variables, got {whose}bounds of shape {shape}")
+    sides = [(low < high) & np.isfinite(high - low) for low, high in zip(lows, highs, strict=True)]
+    if not all(side.all() for side in sides):
+        needs = f"{what} needs finite bounds, lower < upper, got {lower} and {upper}"
+        raise ValueError(f"{needs}; {A_TUPLE}")
+    return Bounds(*(np.broadcast_to(end, 2) for end in (lower, upper))) if numbers else box
+
+
 def ends(bounds: Any) -> tuple[Any, Any]:
     """The lower and the upper end of `bounds` as they were given, in any of the forms."""
     if isinstance(bounds, tuple) and len(bounds) == 2:

@@ -1,11 +1,9 @@
 """`minimize`: the loop around one search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +17,7 @@ from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.step import HasRecord, Record, State, one_search
 from jamsgrad._search.stopping import Status, Stop, stop_options
 from jamsgrad._search.task import Point, Task
-from jamsgrad._tree import Tree
-
-if TYPE_CHECKING:
-    import chex
+from jamsgrad._tree import Numeric, Tree
 
 
 class Trajectory(NamedTuple):
@@ -136,9 +131,9 @@ def minimize(
     args: tuple[Tree, ...] = (),
     bounds: Tree = None,
     max_steps: int = 1000,
-    gtol: chex.Numeric | None = 1e-5,
-    ftol: chex.Numeric | None = None,
-    xtol: chex.Numeric | None = None,
+    gtol: Numeric | None = 1e-5,
+    ftol: Numeric | None = None,
+    xtol: Numeric | None = None,
     patience: int = 1,
     has_aux: bool = False,
     record_every: int | None = None,
@@ -241,9 +236,9 @@ class StopOptions(TypedDict, total=False):
     """The stop options of `minimize`, for those who hand them on."""
 
     max_steps: int
-    gtol: chex.Numeric | None
-    ftol: chex.Numeric | None
-    xtol: chex.Numeric | None
+    gtol: Numeric | None
+    ftol: Numeric | None
+    xtol: Numeric | None
     patience: int
 
 
@@ -256,7 +251,7 @@ def stop_by(caller: str, options: StopOptions) -> Stop:
     for name in options:
         if name not in Stop._fields:
             raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}")
-    defaults = minimize.__kwdefaults__
+    defaults = minimize.__kwdefaults__ or {}
     return stop_options(**{name: options.get(name, defaults[name]) for name in Stop._fields})
 
 

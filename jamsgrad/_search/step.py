@@ -5,8 +5,6 @@ value belongs to its recorded point; the objective is compiled once; and startin
 evaluate it. `minimize` and the lanes of `multistart` are loops around this one step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -194,7 +192,7 @@ def one_search(task: Task, *, has_aux: bool = False, freeze: bool = True) -> Sea
     def record(state: State) -> Record[jax.Array]:
         status = state.status
         if status is None:
-            met_nan = state.n_good < state.n_evaluated
+            met_nan = state.n_good != state.n_evaluated
             status = jnp.where(met_nan, Status.NONFINITE, Status.STOPPED)
             status = jnp.where(state.n_good > max_steps, Status.COMPLETED, status)
         # A search that stopped at a good point made no move from it.

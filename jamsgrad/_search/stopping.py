@@ -1,21 +1,16 @@
 """When a search stops, why, and in which order the rules are asked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jamsgrad import _check
-from jamsgrad._tree import Tree
-
-if TYPE_CHECKING:
-    import chex
+from jamsgrad._tree import Numeric, Tree
 
 
 class Status(IntEnum):
@@ -71,11 +66,11 @@ def nan_is_data() -> Iterator[None]:
 class Stop(NamedTuple):
     """When to stop: None switches a tolerance off. `minimize` explains the fields."""
 
-    max_steps: chex.Numeric
-    gtol: chex.Numeric | None
-    ftol: chex.Numeric | None
-    xtol: chex.Numeric | None
-    patience: chex.Numeric
+    max_steps: int
+    gtol: Numeric | None
+    ftol: Numeric | None
+    xtol: Numeric | None
+    patience: int
 
     @property
     def only_by_steps(self) -> bool:
@@ -85,14 +80,14 @@ class Stop(NamedTuple):
 
 def stop_options(
     max_steps: int,
-    gtol: chex.Numeric | None,
-    ftol: chex.Numeric | None,
-    xtol: chex.Numeric | None,
+    gtol: Numeric | None,
+    ftol: Numeric | None,
+    xtol: Numeric | None,
     patience: int,
 ) -> Stop:
     """The checked stop options; tolerances may be traced."""
 
-    def tolerance(name: str, value: chex.Numeric | None) -> chex.Numeric | None:
+    def tolerance(name: str, value: Numeric | None) -> Numeric | None:
         return None if value is None else _check.in_range(name, value, 0)
 
     return Stop(
@@ -111,7 +106,7 @@ class Stillness(NamedTuple):
     times: jax.Array
 
 
-def count_still(still: Stillness, tol: chex.Numeric, new: Tree, running: jax.Array) -> Stillness:
+def count_still(still: Stillness, tol: Numeric, new: Tree, running: jax.Array) -> Stillness:
     """Count once more if `new` is within tol of the previous, relative to it where above 1."""
 
     def is_close(old: jax.Array, new: jax.Array) -> jax.Array:

@@ -1,7 +1,5 @@
 """What a search does at a point: evaluate the objective there, and move on by the optimizer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce

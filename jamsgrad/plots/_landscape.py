@@ -148,15 +148,10 @@ def of_two_variables(problem: Function) -> Problem:
         if not (isinstance(problem, tuple) and len(problem) == 2 and callable(problem[0])):
             raise TypeError(f"expected a Problem or a tuple (fun, bounds), got {problem!r}")
         problem = Problem("", *problem, minimizers=np.empty((0, 2)), minimum=0.0, source="")
-    lower, upper = (np.asarray(end, float) for end in _bounds.ends(problem.bounds))
-    if not {lower.shape, upper.shape} <= {(), (2,)}:
-        raise ValueError(
-            f"plots draw functions of two variables, got {problem.name or 'a function'} with "
-            f"bounds of shape {lower.shape} and {upper.shape}"
-        )
-    if not (np.isfinite(upper - lower).all() and (lower < upper).all()):
-        raise ValueError(f"plots need finite bounds, lower < upper, got {lower} and {upper}")
-    return problem._replace(bounds=(np.broadcast_to(lower, 2), np.broadcast_to(upper, 2)))
+    ends = (np.asarray(end, float) for end in _bounds.ends(problem.bounds))
+    box = _bounds.Bounds(*np.broadcast_arrays(*ends))
+    box = _bounds.plane(box, "a picture", problem.name and f"{problem.name} with ")
+    return problem._replace(bounds=(np.ravel(box.lower), np.ravel(box.upper)))
 
 
 @partial(jax.jit, static_argnums=0)

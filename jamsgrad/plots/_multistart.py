@@ -7,7 +7,8 @@ from matplotlib.ticker import MaxNLocator
 
 from jamsgrad import _check
 from jamsgrad._multistart.result import MultiStartResult
-from jamsgrad._tree import as_rows, end_rows
+from jamsgrad._search.bounds import end_rows
+from jamsgrad._tree import as_rows
 from jamsgrad.plots import _axes, _colors
 
 
@@ -48,7 +49,7 @@ def waterfall(
       8, 2013.
     """
     order = _axes.checked(result, MultiStartResult).order
-    values, basin = result.rows.fun[order].astype(float), result.basin[order]
+    values, basin = result.fun[order].astype(float), result.basin[order]
     finite = np.isfinite(values)
     base = minimum if minimum is not None else values[0] if finite[0] else 0.0
     threshold = _linear_threshold(values[finite] - base, basin[finite])
@@ -111,14 +112,14 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     References:
       Inselberg, The plane with parallel coordinates, The Visual Computer 1, 1985.
     """
-    found = _axes.checked(result, MultiStartResult).rows
+    found = _axes.checked(result, MultiStartResult)
     best = result.order[: _check.integer("k", k, 1)]
     best = best[np.isfinite(found.fun[best])]
     if not best.size:
         raise ValueError("no search has a finite value: there is nothing to draw")
     points, basin = as_rows(found.x)[best], result.basin[best]
     names = _axes.variable_names(found.x)
-    low, high = end_rows(result._setup.bounds, points.shape[1])
+    low, high = end_rows(result._task.bounds, points.shape[1])
     closed = np.isfinite(high - low)
     low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
     points = (points - low) / np.where(high > low, high - low, 1)

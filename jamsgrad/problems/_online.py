@@ -1,19 +1,15 @@
 """The three sequences of gradients with which Reddi, Kale and Kumar show that Adam can fail."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jamsgrad._tree import Numeric, PRNGKey
 from jamsgrad.problems._problem import complete, make_private
 
-if TYPE_CHECKING:
-    import chex
-
-    _Gradient = Callable[[chex.Numeric, chex.PRNGKey], jax.Array]
+_Gradient = Callable[[Numeric, PRNGKey], jax.Array]
 
 _REDDI = "Reddi, Kale and Kumar, On the convergence of Adam and beyond, ICLR 2018"
 
@@ -48,7 +44,7 @@ class OnlineProblem(NamedTuple):
     """
 
     name: str
-    gradient: Callable[[chex.Numeric, chex.PRNGKey], jax.Array]
+    gradient: Callable[[Numeric, PRNGKey], jax.Array]
     bounds: tuple[float, float]
     minimizer: float
     expected_gradient: float
@@ -72,21 +68,21 @@ def _reddi(*, expected_gradient: float, where: str) -> Callable[[_Gradient], Onl
 
 
 @_reddi(expected_gradient=1 / 3, where="Section 3, Theorem 1 with C = 3 (it asks for C > 2)")
-def reddi_theorem1(t: chex.Numeric, key: chex.PRNGKey) -> jax.Array:
+def reddi_theorem1(t: Numeric, key: PRNGKey) -> jax.Array:
     """3 in the first of every three steps, -1 in the others."""
     del key
     return jnp.where(jnp.mod(t, 3) == 1, 3.0, -1.0)
 
 
 @_reddi(expected_gradient=10 / 101, where="Section 5, synthetic experiments, online")
-def reddi_online(t: chex.Numeric, key: chex.PRNGKey) -> jax.Array:
+def reddi_online(t: Numeric, key: PRNGKey) -> jax.Array:
     """1010 in the first of every 101 steps, -10 in the others."""
     del key
     return jnp.where(jnp.mod(t, 101) == 1, 1010.0, -10.0)
 
 
 @_reddi(expected_gradient=0.2, where="Section 5, synthetic experiments, stochastic")
-def reddi_stochastic(t: chex.Numeric, key: chex.PRNGKey) -> jax.Array:
+def reddi_stochastic(t: Numeric, key: PRNGKey) -> jax.Array:
     """1010 with probability 0.01, -10 else."""
     is_rare = jax.random.bernoulli(jax.random.fold_in(key, t), 0.01)
     return jnp.where(is_rare, 1010.0, -10.0)
