@@ -11,20 +11,20 @@ import optax
 from jamsgrad import _check
 
 
-def inverse_time(b1: jax.typing.ArrayLike) -> optax.Schedule:
-    r"""b1_t = b1 / t.
+def inverse_time(value: jax.typing.ArrayLike) -> optax.Schedule:
+    r"""A decay rate that falls as 1 / t, such as the paper's b1_t = b1 / t.
 
     .. math:: \beta_{1,t} = \beta_1 / t, \quad t = 1, 2, \dots
 
     Args:
-      b1: the value at the first step, in [0, 1).
+      value: the decay rate at the first step, in [0, 1).
 
     Returns:
-      A schedule: from the count of steps taken (0 at the first step) to b1 / (count + 1).
+      A schedule: from the count of steps taken (0 at the first step) to value / (count + 1).
 
     Raises:
-      ValueError: if a concrete b1 is outside [0, 1).
-      TypeError: if b1 is no number.
+      ValueError: if a concrete value is outside [0, 1).
+      TypeError: if the value is no number.
 
     Example:
       >>> from jamsgrad import schedules
@@ -35,12 +35,12 @@ def inverse_time(b1: jax.typing.ArrayLike) -> optax.Schedule:
     References:
       Reddi, Kale and Kumar, ICLR 2018, Corollary 1 and the remark after Theorem 4.
     """
-    _check.in_range("b1", b1, 0, 1, open_high=True)
-    return lambda count: b1 / _t(count, b1)
+    _check.in_range("value", value, 0, 1, open_high=True)
+    return lambda count: value / _t(count, value)
 
 
 def inverse_sqrt(alpha: jax.typing.ArrayLike) -> optax.Schedule:
-    r"""alpha_t = alpha / sqrt(t).
+    r"""A learning rate that falls as 1 / sqrt(t): the paper's alpha_t = alpha / sqrt(t).
 
     .. math:: \alpha_t = \alpha / \sqrt{t}, \quad t = 1, 2, \dots
 

@@ -37,7 +37,7 @@ def test_a_traced_value_is_not_checked_and_is_differentiable(schedule):
 
 @pytest.mark.parametrize(
     ("schedule", "name", "value"),
-    [(schedules.inverse_time, "b1", b) for b in (-0.1, 1.0, np.nan)]
+    [(schedules.inverse_time, "value", b) for b in (-0.1, 1.0, np.nan)]
     + [(schedules.inverse_sqrt, "alpha", a) for a in (-0.1, np.inf, np.nan)],
 )
 def test_a_value_out_of_range_is_refused_by_name(schedule, name, value):

@@ -6,11 +6,19 @@
     u_t    = m_t / (sqrt(vhat_t) + eps)             eps = 0 in the paper
     x_t    = Proj_F(x_{t-1} - alpha_t u_t)          in aliases.py and _search/bounds.py
 
-g_t is the gradient at x_{t-1}; m, v and vhat start at 0.
+g_t is the gradient at x_{t-1}; m, v and vhat start at 0. `_leaf` has the first four lines.
 """
 
+# What JAX leaves untyped (jnp.asarray, jax.tree, jnp.finfo), and optax, which has no stubs:
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +27,15 @@ import optax
 from jax import lax
 
 from jamsgrad import _check
-from jamsgrad._optimizer import rounding as _precision
+from jamsgrad._optimizer import rounding
 from jamsgrad._optimizer.rounding import MomentDtypes
+
+if TYPE_CHECKING:
+    from jamsgrad._tree import Tree
+
+ConventionName: TypeAlias = Literal["paper", "optax", "pytorch", "keras"]
+
+_HEADROOM = 0.98  # of the largest number, as v and vhat in bfloat16 round up by 0.8 % at most
 
 
 class Convention(NamedTuple):
@@ -53,17 +68,19 @@ class Convention(NamedTuple):
     """
 
     debias_m: bool
-    debias_v: str
+    debias_v: Literal["never", "before_max", "after_max"]
     eps_hat: bool = False
     eps: float = 1e-8
 
 
-conventions: dict[str, Convention] = {
-    "paper": Convention(debias_m=False, debias_v="never"),
-    "optax": Convention(debias_m=True, debias_v="before_max"),
-    "pytorch": Convention(debias_m=True, debias_v="after_max"),
-    "keras": Convention(debias_m=True, debias_v="after_max", eps_hat=True, eps=1e-7),
-}
+conventions: Mapping[ConventionName, Convention] = MappingProxyType(
+    {
+        "paper": Convention(debias_m=False, debias_v="never"),
+        "optax": Convention(debias_m=True, debias_v="before_max"),
+        "pytorch": Convention(debias_m=True, debias_v="after_max"),
+        "keras": Convention(debias_m=True, debias_v="after_max", eps_hat=True, eps=1e-7),
+    }
+)
 
 
 class ScaleByAmsgradState(NamedTuple):
@@ -87,9 +104,9 @@ class ScaleByAmsgradState(NamedTuple):
     """
 
     count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride] optax's name for it
-    m: Any
-    v: Any
-    vhat: Any
+    m: Tree
+    v: Tree
+    vhat: Tree
     m_weight: jax.Array
     v_weight: jax.Array
 
@@ -100,7 +117,7 @@ def scale_by_amsgrad(
     eps: jax.typing.ArrayLike | None = None,
     eps_root: jax.typing.ArrayLike = 0.0,
     *,
-    convention: str | Convention = "paper",
+    convention: ConventionName | Convention = "paper",
     moment_dtype: str | MomentDtypes | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Scale gradients by the AMSGrad rule, without a learning rate and without its sign.
@@ -116,11 +133,11 @@ def scale_by_amsgrad(
     underflows, below about 1e-19 / sqrt(1 - b2).
 
     A finite gradient whose square overflows, above 1.8e19 in float32, is clipped to where it does
-    not: v = inf would never leave the maximum, and the coordinate would never move again. One such
-    gradient gives the updates of float64; of several, the sizes are lost. That a maximum remembers
-    a spike is the algorithm's own: where spikes are errors, put `optax.clip_by_global_norm` before
-    this. NaN and infinite gradients are not touched: they show, and `optax.apply_if_finite` leaves
-    them out.
+    not: v = inf would never leave the maximum, and the coordinate would never move again. After one
+    such gradient the updates equal those in float64. Of several, the relative sizes are lost, as
+    all are clipped to the same value. That a maximum remembers a spike is the algorithm's own:
+    where spikes are errors, put `optax.clip_by_global_norm` before this. NaN and infinite gradients
+    are not clipped: their updates are NaN, and `optax.apply_if_finite` leaves them out.
 
     Args:
       b1: decay rate of m: a number in [0, 1), a 0-d array, or a schedule from the count of steps
@@ -130,6 +147,8 @@ def scale_by_amsgrad(
       eps: added to the square root, at least 0; None takes the convention's own.
       eps_root: added under the square root, at least 0.
       convention: "paper", "optax", "pytorch", "keras" or a `Convention`: whose numbers to give.
+        "paper" and "optax" keep the promise that the denominator never shrinks; "pytorch" and
+        "keras", which correct the bias after the maximum, do not.
       moment_dtype: how m, v and vhat are stored: None for the dtype of each parameter, float32 at
         least; "bfloat16" for 6 bytes of state per parameter; or a `MomentDtypes`.
 
@@ -165,71 +184,84 @@ def scale_by_amsgrad(
             _check.in_range(name, b, 0, 1, open_high=True)
     _check.in_range("eps", eps, 0)
     _check.in_range("eps_root", eps_root, 0)
-    stored = _precision.moment_dtypes(moment_dtype)
+    stored = rounding.moment_dtypes(moment_dtype)
 
-    def init(params: Any) -> ScaleByAmsgradState:
+    def init(params: Tree) -> ScaleByAmsgradState:
         params = _floating(params)
-        weight_dtype = _precision.widest(*jax.tree.leaves(params))
+        real = jax.tree.map(jnp.real, params)
+        weight_dtype = rounding.widest(*jax.tree.leaves(params))
         return ScaleByAmsgradState(
             count=jnp.zeros([], jnp.int32),
-            m=jax.tree.map(lambda p: _precision.zeros_like(p, stored.m), params),
-            v=jax.tree.map(lambda p: _precision.zeros_like(jnp.real(p), stored.v), params),
-            vhat=jax.tree.map(lambda p: _precision.zeros_like(jnp.real(p), stored.vhat), params),
+            m=jax.tree.map(partial(rounding.zeros_like, stored=stored.m), params),
+            v=jax.tree.map(partial(rounding.zeros_like, stored=stored.v), real),
+            vhat=jax.tree.map(partial(rounding.zeros_like, stored=stored.vhat), real),
             m_weight=jnp.zeros([], weight_dtype),
             v_weight=jnp.zeros([], weight_dtype),
         )
 
     def update(
-        updates: Any,
-        state: Any,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[Any, ScaleByAmsgradState]:
+        updates: Tree, state: Tree, params: Tree | None = None, **extra_args: Any
+    ) -> tuple[Tree, ScaleByAmsgradState]:
         del params, extra_args
-        count = _precision.exact(state.count)
+        count = rounding.exact(state.count)
         b1_t, b2_t = _decay(b1, count), _decay(b2, count)
-        # The weights are averages of ones: exact under schedules, and free of the cancellation in
+        # c1 and c2 are averages of ones: exact under schedules, and free of the cancellation in
         # 1 - b**t, which in float32 is off by 0.7 % at b2 = 0.999999 and which a max remembers.
-        m_weight = _average(b1_t, state.m_weight, 1.0, _precision.dither(state.m_weight, count))
-        v_weight = _average(b2_t, state.v_weight, 1.0, _precision.dither(state.v_weight, count))
-        c1 = m_weight if rule.debias_m else 1.0
-        c2_before = v_weight if rule.debias_v == "before_max" else 1.0
-        c2_after = v_weight if rule.debias_v == "after_max" else 1.0
-        eps_t, eps_root_t = eps, eps_root
-        if rule.eps_hat:  # (sqrt(vhat) + eps) / sqrt(c2) = sqrt(vhat / c2) + eps / sqrt(c2)
-            eps_t, eps_root_t = (jnp.asarray(e, v_weight.dtype) for e in (eps, eps_root))
-            eps_t, eps_root_t = eps_t / jnp.sqrt(v_weight), eps_root_t / v_weight
-
-        def leaf(i: int, grad: jax.Array, m: jax.Array, v: jax.Array, vhat: jax.Array) -> tuple:
-            wide = partial(_precision.widen, dtype=_precision.widest(m, v, vhat))
-
-            def average(b, old, new, dither):
-                new = _average(b, wide(old), new)
-                return _precision.store_average(new, old.dtype, state.count, dither)
-
-            def maximum(old, new):
-                new = jnp.maximum(new, 0)  # as it was; XLA on CPUs takes 1.5 times for max alone
-                return _precision.store_max(jnp.maximum(wide(old), new), old.dtype)
-
-            g = wide(_with_finite_square(grad, v, vhat))
-            m = average(b1_t, m, g, dither=2 * i)
-            v = average(b2_t, v, _abs_sq(g), dither=2 * i + 1)
-            vhat = maximum(vhat, wide(v) / wide(c2_before))
-            root = _sqrt_or_inf(wide(vhat) / wide(c2_after) + wide(eps_root_t))
-            u = _divide(wide(m), wide(c1) * (root + wide(eps_t)))
-            return u.astype(grad.dtype), m, v, vhat
-
-        grads, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, updates))
+        c1 = _average(b1_t, state.m_weight, 1.0, rounding.dither(state.m_weight, count))
+        c2 = _average(b2_t, state.v_weight, 1.0, rounding.dither(state.v_weight, count))
+        step = _Step(rule, state.count, b1_t, b2_t, c1, c2, *_epsilons(rule, c2, eps, eps_root))
+        grads, treedef = jax.tree.flatten(updates)
         moments = map(treedef.flatten_up_to, (state.m, state.v, state.vhat))
-        new = [leaf(i, *xs) for i, xs in enumerate(zip(grads, *moments, strict=True))]
+        new = [_leaf(step, i, *xs) for i, xs in enumerate(zip(grads, *moments, strict=True))]
         updates, m, v, vhat = (treedef.unflatten([x[k] for x in new]) for k in range(4))
         count = jnp.asarray(optax.safe_increment(state.count))
-        return updates, ScaleByAmsgradState(count, m, v, vhat, m_weight, v_weight)
+        return updates, ScaleByAmsgradState(count, m, v, vhat, c1, c2)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _average(decay: tuple, old: jax.Array, new: Any, dither: Any = 0.0) -> jax.Array:
+_Decay: TypeAlias = tuple[jax.typing.ArrayLike, jax.typing.ArrayLike]  # b_t and 1 - b_t
+
+
+class _Step(NamedTuple):
+    """What all leaves share at step t."""
+
+    rule: Convention
+    steps_taken: jax.Array  # t - 1
+    b1: _Decay
+    b2: _Decay
+    c1: jax.Array
+    c2: jax.Array
+    eps: jax.typing.ArrayLike
+    eps_root: jax.typing.ArrayLike
+
+
+def _leaf(
+    t: _Step, leaf: int, grad: jax.typing.ArrayLike, m: jax.Array, v: jax.Array, vhat: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Algorithm 2 for the array of number `leaf` in the tree: its u, m, v and vhat.
+
+    `wide` takes a number to the precision of the arithmetic; `stored` rounds it to its own again.
+    """
+    grad = jnp.asarray(grad)
+    wide = partial(rounding.widen, dtype=rounding.widest(m, v, vhat))
+    g, c1, c2 = wide(_with_finite_square(grad, v, vhat)), wide(t.c1), wide(t.c2)
+    stored = partial(rounding.store_average, count=t.steps_taken, leaf=leaf)
+
+    m = stored(_average(t.b1, wide(m), g), m.dtype, moment="m")
+    v = stored(_average(t.b2, wide(v), _abs_sq(g)), v.dtype, moment="v")
+    now = wide(v) / c2 if t.rule.debias_v == "before_max" else wide(v)
+    now = jnp.maximum(now, 0)  # no effect, as v >= 0; without it XLA on CPUs took 1.5 times
+    vhat = rounding.store_max(jnp.maximum(wide(vhat), now), vhat.dtype)
+    largest = wide(vhat) / c2 if t.rule.debias_v == "after_max" else wide(vhat)
+    denominator = _sqrt_or_inf(largest + wide(t.eps_root)) + wide(t.eps)
+    u = _divide(wide(m), c1 * denominator if t.rule.debias_m else denominator)
+    return u.astype(grad.dtype), m, v, vhat
+
+
+def _average(
+    decay: _Decay, old: jax.Array, new: jax.typing.ArrayLike, dither: jax.typing.ArrayLike = 0.0
+) -> jax.Array:
     """The exponential average b old + (1 - b) new, for decay = (b, 1 - b).
 
     It goes from the end that is nearer: b near 1 is badly rounded in float32, 1 - b is not.
@@ -240,23 +272,36 @@ def _average(decay: tuple, old: jax.Array, new: Any, dither: Any = 0.0) -> jax.A
     return jnp.where(near, old, new) + (step + dither)
 
 
-def _decay(b: Any, count: jax.Array) -> tuple:
-    """(b, 1 - b) at this step, before either is rounded to the dtype that it meets."""
-    b_t: Any = b(count) if callable(b) else b
+def _decay(b: optax.ScalarOrSchedule, count: jax.Array) -> _Decay:
+    """Both b_t and 1 - b_t, before either is rounded to the dtype that it meets."""
+    b_t = b(count) if callable(b) else b
     return b_t, 1.0 - b_t
+
+
+def _epsilons(
+    rule: Convention, c2: jax.Array, eps: jax.typing.ArrayLike, eps_root: jax.typing.ArrayLike
+) -> tuple[jax.typing.ArrayLike, jax.typing.ArrayLike]:
+    """The eps and eps_root that go with sqrt(vhat / c2). With `eps_hat` they are divided too.
+
+    (sqrt(vhat + eps_root) + eps) / sqrt(c2) = sqrt(vhat / c2 + eps_root / c2) + eps / sqrt(c2).
+    """
+    if not rule.eps_hat:
+        return eps, eps_root
+    return jnp.asarray(eps, c2.dtype) / jnp.sqrt(c2), jnp.asarray(eps_root, c2.dtype) / c2
 
 
 def _with_finite_square(g: jax.Array, *stored: jax.Array) -> jax.Array:
     """g, clipped to where v stays finite as it is stored: a maximum would remember inf for ever."""
+    parts = 2 if jnp.iscomplexobj(g) else 1  # |g|^2 is the sum of so many squares
     largest = min(float(jnp.finfo(x.dtype).max) for x in stored)
-    limit = ((0.49 if jnp.iscomplexobj(g) else 0.98) * largest) ** 0.5
+    limit = (_HEADROOM * largest / parts) ** 0.5
     if limit > float(jnp.finfo(g.dtype).max):
         return g
 
-    def part(x: jax.Array) -> jax.Array:
-        return jnp.clip(x, -limit, limit) + 0 * x  # of inf that is NaN, which still shows
+    def clip(x: jax.Array) -> jax.Array:
+        return jnp.clip(x, -limit, limit) + 0 * x  # 0 * inf is NaN: an infinite gradient shows
 
-    return lax.complex(part(g.real), part(g.imag)) if jnp.iscomplexobj(g) else part(g)
+    return lax.complex(clip(g.real), clip(g.imag)) if jnp.iscomplexobj(g) else clip(g)
 
 
 def _abs_sq(g: jax.Array) -> jax.Array:
@@ -274,11 +319,12 @@ def _divide(m: jax.Array, denominator: jax.Array) -> jax.Array:
     return m / denominator
 
 
-def _rule(convention: str | Convention) -> Convention:
+def _rule(convention: ConventionName | Convention) -> Convention:
     if not isinstance(convention, Convention):
         _check.one_of("convention", convention, conventions, or_else="a jamsgrad.Convention")
         return conventions[convention]
-    if not isinstance(convention.debias_m, bool):
+    # Callers need not check their types.
+    if not isinstance(convention.debias_m, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"convention.debias_m must be a bool, got {convention.debias_m!r}")
     _check.one_of("convention.debias_v", convention.debias_v, ("never", "before_max", "after_max"))
     if convention.eps_hat and convention.debias_v != "after_max":
@@ -289,7 +335,7 @@ def _rule(convention: str | Convention) -> Convention:
     return convention
 
 
-def _floating(params: Any) -> Any:
+def _floating(params: Tree) -> Tree:
     """The parameters as arrays, all of them floating or complex."""
 
     def leaf(path: Any, p: Any) -> jax.Array:

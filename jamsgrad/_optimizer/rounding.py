@@ -5,14 +5,25 @@ rounding to nearest stalls it; stochastic rounding keeps it unbiased. A running 
 increments: rounding it up costs at most one ulp, once, and never ratchets.
 """
 
+# What JAX leaves untyped (jnp.asarray, jax.jit, jnp.finfo), and chex without stubs:
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+if TYPE_CHECKING:
+    import chex
+
 _STORABLE = ("float32", "float64", "bfloat16")
+_GOLDEN = -0x61C88647  # 2^32 / golden ratio, as an int32: its multiples wrap around 2^32
+_KEPT, _DROPPED = 0xFFFF0000, 0x0000FFFF  # the bits of a float32 that bfloat16 has, and lacks
 
 
 class MomentDtypes(NamedTuple):
@@ -28,8 +39,8 @@ class MomentDtypes(NamedTuple):
 
     Attributes:
       m: dtype of the first moment: "float32", "float64", "bfloat16", or None for the parameter's
-        own dtype, float32 at least. That of complex parameters has two such numbers, and stays in
-        its own dtype for "bfloat16", of which there are no complex numbers.
+        own dtype, float32 at least. For complex parameters m has the complex dtype of that
+        precision. There is no complex bfloat16: m then keeps the parameter's own dtype.
       v: dtype of the second moment, likewise.
       vhat: dtype of the running maximum of v, likewise.
 
@@ -111,30 +122,32 @@ def _like(dtype: jnp.dtype, real: jnp.dtype) -> jnp.dtype:
     return real
 
 
-def store_average(x: jax.Array, dtype: Any, count: jax.Array, dither: int) -> jax.Array:
+def store_average(
+    x: jax.Array, dtype: jnp.dtype, count: jax.Array, leaf: int, moment: Literal["m", "v"]
+) -> jax.Array:
     """Round an average to `dtype`, stochastically to bfloat16: E[stored] = x.
 
-    The dither depends on the step, on the number `dither` and on the element's index only: no key
-    is carried, a resumed run repeats the same bits, and so does a sharded one. Under `vmap` all
-    replicas of one state share their dither.
+    The dither depends only on the step, the number of the leaf, the moment and the element's index.
+    So no key is carried, and a run that is resumed or sharded repeats the same bits. Under `vmap`
+    all replicas of one state share their dither.
     """
     if dtype != jnp.bfloat16:
         return x.astype(dtype)
-    seed = _seed(count, dither // 2)
-    return _dithered(x, ~seed if dither % 2 else seed)
+    seed: jax.Array = _seed(count, leaf)
+    return _dithered(x, seed if moment == "m" else ~seed)
 
 
 def dither(x: jax.Array, count: jax.Array) -> jax.Array:
     """A part of an ulp of x, from -1/2 to 1/2, another one at every count.
 
-    Added to a small increment of x it makes the rounding of their sum unbiased; without it a
+    Added to a small increment of x it makes the rounding of their sum unbiased. Without it a
     million increments of 1e-7 drift by a percent in float32. The multiples of the golden ratio
     spread more evenly than random numbers.
     """
     word = jnp.dtype(f"uint{jnp.finfo(x.dtype).bits}")
     exponent = lax.bitcast_convert_type(jnp.asarray(jnp.inf, x.dtype), word)
     power = lax.bitcast_convert_type(lax.bitcast_convert_type(x, word) & exponent, x.dtype)
-    turns = count.astype(jnp.int32) * jnp.int32(-0x61C88647)
+    turns = count.astype(jnp.int32) * jnp.int32(_GOLDEN)
     return turns.astype(x.dtype) * (2.0**-32 * float(jnp.finfo(x.dtype).eps)) * power
 
 
@@ -147,7 +160,7 @@ def store_max(x: jax.Array, dtype: Any) -> jax.Array:
         x = jnp.where(nearest.astype(x.dtype) < x, up, nearest)
     if dtype != jnp.bfloat16:
         return x.astype(dtype)
-    return _truncate(x, jnp.uint32(0xFFFF))
+    return _truncate(x, jnp.uint32(_DROPPED))
 
 
 @jax.custom_jvp
@@ -158,36 +171,38 @@ def _truncate(x: jax.Array, addend: jax.Array) -> jax.Array:
     """
     bits = lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     # A NaN must not carry into its sign: one minimum stops the negative ones, one the positive.
-    bits = jnp.minimum(bits, jnp.uint32(0xFFFF0000))
+    bits = jnp.minimum(bits, jnp.uint32(_KEPT))
     signed = jnp.minimum(lax.bitcast_convert_type(bits, jnp.int32), jnp.int32(0x7FFF0000))
-    kept = (lax.bitcast_convert_type(signed, jnp.uint32) + addend) & jnp.uint32(0xFFFF0000)
+    kept = (lax.bitcast_convert_type(signed, jnp.uint32) + addend) & jnp.uint32(_KEPT)
     return lax.bitcast_convert_type(kept, jnp.float32).astype(jnp.bfloat16)
 
 
 @_truncate.defjvp
-def _truncate_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+def _truncate_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     return _truncate(*primals), tangents[0].astype(jnp.bfloat16)
 
 
 # Two nested jits: leaves of one shape are then traced and lowered once.
 @jax.jit
-def _seed(count: jax.Array, pair: Any) -> jax.Array:
-    """32 hashed bits for a step and a pair of dithers.
+def _seed(count: jax.Array, leaf: chex.Numeric) -> jax.Array:
+    """32 hashed bits for a step and a leaf.
 
-    They are divided, because XLA on CPUs computes a division apart from the loops it is used in.
-    Otherwise each leaf's number would be a constant of its loops, and they would be compiled anew
-    for each leaf, even for 400 of the same shape.
+    The division has no other purpose than to be one: XLA on CPUs keeps divisions out of the loops
+    that use them. Without it the number of each leaf is a constant inside its loops, which are then
+    compiled for each leaf anew, even for 400 leaves of the same shape.
     """
     steps = _hash32(count.astype(jnp.uint32) + jnp.uint32(1))
-    return lax.div(_hash32(steps + jnp.asarray(pair, jnp.uint32)), jnp.uint32(3))
+    return lax.div(_hash32(steps + jnp.asarray(leaf, jnp.uint32)), jnp.uint32(3))
 
 
 @jax.jit
 def _dithered(x: jax.Array, seed: jax.Array) -> jax.Array:
     """Round to bfloat16 with 16 hashed bits per element, 13 times faster than drawn with a key.
 
-    On CPUs they are what an update costs beyond its memory traffic, above all the index of an
-    element of a long one-dimensional array, which LLVM builds number by number.
+    On CPUs the hashing is the cost of an update beyond its memory traffic. Most of it is the index
+    of an element of a long one-dimensional array, which LLVM builds number by number.
     """
     index = jnp.zeros(x.shape, jnp.uint32)
     for axis in range(x.ndim):  # no reshape: it would break the sharding of the elements

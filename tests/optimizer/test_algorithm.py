@@ -605,6 +605,11 @@ def test_the_decay_rates_default_to_those_of_optax():
         assert ours[name].default == theirs[name].default
 
 
+def test_the_conventions_cannot_be_changed():
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        conventions["paper"] = Convention(True, "before_max")
+
+
 @pytest.mark.parametrize("name", ["torch", "Paper", None, 3, (True, "never")], ids=repr)
 def test_an_unknown_convention_is_refused(name):
     expected = rf"^convention must be one of 'paper', .*, got {re.escape(repr(name))}$"

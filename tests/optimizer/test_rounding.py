@@ -36,10 +36,10 @@ def neighbours(x):
     return low.view(BF16).astype(float), (low + np.uint16(1)).view(BF16).astype(float)
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def stochastic(x, steps, dither=0):
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def stochastic(x, steps, leaf=0, moment="m"):
     """`x` stored as bfloat16 averages in `steps` steps."""
-    return jax.vmap(lambda count: store_average(x, jnp.bfloat16, count, dither))(
+    return jax.vmap(lambda count: store_average(x, jnp.bfloat16, count, leaf, moment))(
         jnp.arange(steps, dtype="int32")
     )
 
@@ -65,7 +65,8 @@ def test_stochastic_rounding_is_unbiased(value, sign):
 
 def test_dithers_of_elements_steps_and_leaves_are_uncorrelated():
     x = jnp.full((64, 128), np.float32(1 + 2**-8))  # halfway: up or down like a fair coin
-    ups = np.stack([np.asarray(stochastic(x, 32, dither), float) > 1 for dither in (0, 1, 2)])
+    dithers = ((0, "m"), (0, "v"), (1, "m"))
+    ups = np.stack([np.asarray(stochastic(x, 32, *dither), float) > 1 for dither in dithers])
     signs = 2.0 * ups - 1
     bound = 5 / np.sqrt(signs.size / 3)
     assert abs(signs.mean()) < bound
