@@ -251,7 +251,7 @@ def _leaf(
     m = stored(_average(t.b1, wide(m), g), m.dtype, moment="m")
     v = stored(_average(t.b2, wide(v), _abs_sq(g)), v.dtype, moment="v")
     now = wide(v) / c2 if t.rule.debias_v == "before_max" else wide(v)
-    now = jnp.maximum(now, 0)  # no effect, as v >= 0; without it XLA on CPUs took 1.5 times
+    now = jnp.maximum(now, 0)  # no effect, as v >= 0; without it XLA on CPUs took 1.5 times as long
     vhat = rounding.store_max(jnp.maximum(wide(vhat), now), vhat.dtype)
     largest = wide(vhat) / c2 if t.rule.debias_v == "after_max" else wide(vhat)
     denominator = _sqrt_or_inf(largest + wide(t.eps_root)) + wide(t.eps)
@@ -264,7 +264,7 @@ def _average(
 ) -> jax.Array:
     """The exponential average b old + (1 - b) new, for decay = (b, 1 - b).
 
-    It goes from the end that is nearer: b near 1 is badly rounded in float32, 1 - b is not.
+    For b >= 0.5 that is old + (1 - b) (new - old): float32 rounds a b near 1 badly, and 1 - b well.
     """
     b, rest = (jnp.asarray(x, old.dtype) for x in decay)
     near = b >= 0.5

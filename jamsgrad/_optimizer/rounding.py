@@ -30,12 +30,12 @@ class MomentDtypes(NamedTuple):
     """The dtype in which each moment of AMSGrad is stored.
 
     A bfloat16 moment takes 2 bytes per parameter instead of 4. The averages m and v are then stored
-    with stochastic rounding and the maximum vhat is rounded up, so that none of them stalls: in 6
-    bytes if all three are bfloat16, or with an exact v in the 8 that Adam takes, as below.
+    with stochastic rounding and the maximum vhat is rounded up, so that none of them stalls. Three
+    bfloat16 moments take 6 bytes; with v in float32, as below, they take 8, as much as Adam.
 
     The rounding follows from the step, the leaf and the element's index, so a state that is saved
-    and loaded goes on in the same bits. Orbax saves it as it is; files of NumPy know no bfloat16,
-    and take it through a view, as below.
+    and loaded goes on in the same bits. Orbax saves it as it is. NumPy's files have no bfloat16:
+    save a view, as below.
 
     Attributes:
       m: dtype of the first moment: "float32", "float64", "bfloat16", or None for the parameter's
