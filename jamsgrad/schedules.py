@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from jamsgrad import _check
+from jamsgrad._tree import Numeric
 
 
-def inverse_time(value: jax.typing.ArrayLike) -> optax.Schedule:
+def inverse_time(value: Numeric) -> optax.Schedule:
     r"""A decay rate that falls as 1 / t, such as the paper's b1_t = b1 / t.
 
     .. math:: \beta_{1,t} = \beta_1 / t, \quad t = 1, 2, \dots
@@ -39,7 +40,7 @@ def inverse_time(value: jax.typing.ArrayLike) -> optax.Schedule:
     return lambda count: value / _t(count, value)
 
 
-def inverse_sqrt(alpha: jax.typing.ArrayLike) -> optax.Schedule:
+def inverse_sqrt(alpha: Numeric) -> optax.Schedule:
     r"""A learning rate that falls as 1 / sqrt(t): the paper's alpha_t = alpha / sqrt(t).
 
     .. math:: \alpha_t = \alpha / \sqrt{t}, \quad t = 1, 2, \dots
@@ -67,6 +68,6 @@ def inverse_sqrt(alpha: jax.typing.ArrayLike) -> optax.Schedule:
     return lambda count: alpha / jnp.sqrt(_t(count, alpha))
 
 
-def _t(count: jax.typing.ArrayLike, like: jax.typing.ArrayLike) -> jax.Array:
+def _t(count: jax.typing.ArrayLike, like: Numeric) -> jax.Array:
     """The paper's step number, counted from 1, in the precision of `like`."""
     return jnp.asarray(count, jnp.result_type(like, float)) + 1

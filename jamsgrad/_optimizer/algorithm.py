@@ -13,12 +13,10 @@ g_t is the gradient at x_{t-1}; m, v and vhat start at 0. `_leaf` has the first 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +27,7 @@ from jax import lax
 from jamsgrad import _check
 from jamsgrad._optimizer import rounding
 from jamsgrad._optimizer.rounding import MomentDtypes
-
-if TYPE_CHECKING:
-    from jamsgrad._tree import Tree
+from jamsgrad._tree import Numeric, Tree
 
 ConventionName: TypeAlias = Literal["paper", "optax", "pytorch", "keras"]
 
@@ -114,8 +110,8 @@ class ScaleByAmsgradState(NamedTuple):
 def scale_by_amsgrad(
     b1: optax.ScalarOrSchedule = 0.9,
     b2: optax.ScalarOrSchedule = 0.999,
-    eps: jax.typing.ArrayLike | None = None,
-    eps_root: jax.typing.ArrayLike = 0.0,
+    eps: Numeric | None = None,
+    eps_root: Numeric = 0.0,
     *,
     convention: ConventionName | Convention = "paper",
     moment_dtype: str | MomentDtypes | None = None,
@@ -232,12 +228,12 @@ class _Step(NamedTuple):
     b2: _Decay
     c1: jax.Array
     c2: jax.Array
-    eps: jax.typing.ArrayLike
-    eps_root: jax.typing.ArrayLike
+    eps: Numeric
+    eps_root: Numeric
 
 
 def _leaf(
-    t: _Step, leaf: int, grad: jax.typing.ArrayLike, m: jax.Array, v: jax.Array, vhat: jax.Array
+    t: _Step, leaf: int, grad: Numeric, m: jax.Array, v: jax.Array, vhat: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Algorithm 2 for the array of number `leaf` in the tree: its u, m, v and vhat.
 
@@ -259,9 +255,7 @@ def _leaf(
     return u.astype(grad.dtype), m, v, vhat
 
 
-def _average(
-    decay: _Decay, old: jax.Array, new: jax.typing.ArrayLike, dither: jax.typing.ArrayLike = 0.0
-) -> jax.Array:
+def _average(decay: _Decay, old: jax.Array, new: Numeric, dither: Numeric = 0.0) -> jax.Array:
     """The exponential average b old + (1 - b) new, for decay = (b, 1 - b).
 
     For b >= 0.5 that is old + (1 - b) (new - old): float32 rounds a b near 1 badly, and 1 - b well.
@@ -279,8 +273,8 @@ def _decay(b: optax.ScalarOrSchedule, count: jax.Array) -> _Decay:
 
 
 def _epsilons(
-    rule: Convention, c2: jax.Array, eps: jax.typing.ArrayLike, eps_root: jax.typing.ArrayLike
-) -> tuple[jax.typing.ArrayLike, jax.typing.ArrayLike]:
+    rule: Convention, c2: jax.Array, eps: Numeric, eps_root: Numeric
+) -> tuple[Numeric, Numeric]:
     """The eps and eps_root that go with sqrt(vhat / c2). With `eps_hat` they are divided too.
 
     (sqrt(vhat + eps_root) + eps) / sqrt(c2) = sqrt(vhat / c2 + eps_root / c2) + eps / sqrt(c2).

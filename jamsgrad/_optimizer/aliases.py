@@ -3,10 +3,8 @@
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 # JAX leaves parts of jnp.asarray untyped, and optax has no stubs.
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +14,15 @@ from jamsgrad import _check
 from jamsgrad._optimizer import rounding
 from jamsgrad._optimizer.algorithm import Convention, ConventionName, scale_by_amsgrad
 from jamsgrad._optimizer.rounding import MomentDtypes
-
-if TYPE_CHECKING:
-    from jamsgrad._tree import Tree
+from jamsgrad._tree import Numeric, Tree
 
 
 def amsgrad(
     learning_rate: optax.ScalarOrSchedule,
     b1: optax.ScalarOrSchedule = 0.9,
     b2: optax.ScalarOrSchedule = 0.999,
-    eps: jax.typing.ArrayLike | None = None,
-    eps_root: jax.typing.ArrayLike = 0.0,
+    eps: Numeric | None = None,
+    eps_root: Numeric = 0.0,
     *,
     convention: ConventionName | Convention = "paper",
     moment_dtype: str | MomentDtypes | None = None,
@@ -91,10 +87,10 @@ def amsgradw(
     learning_rate: optax.ScalarOrSchedule,
     b1: optax.ScalarOrSchedule = 0.9,
     b2: optax.ScalarOrSchedule = 0.999,
-    eps: jax.typing.ArrayLike | None = None,
-    eps_root: jax.typing.ArrayLike = 0.0,
+    eps: Numeric | None = None,
+    eps_root: Numeric = 0.0,
     *,
-    weight_decay: jax.typing.ArrayLike = 1e-2,
+    weight_decay: Numeric = 1e-2,
     mask: Tree | Callable[[Tree], Tree] | None = None,
     convention: ConventionName | Convention = "paper",
     moment_dtype: str | MomentDtypes | None = None,
@@ -168,7 +164,7 @@ def _descend(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformat
     return optax.stateless_with_tree_map(scale)
 
 
-def _add_decayed_weights(weight_decay: jax.typing.ArrayLike) -> optax.GradientTransformation:
+def _add_decayed_weights(weight_decay: Numeric) -> optax.GradientTransformation:
     def decay(u: Any, p: Any) -> jax.Array:
         if p is None:
             raise ValueError("amsgradw decays the parameters: call update(updates, state, params)")

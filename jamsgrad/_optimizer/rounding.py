@@ -9,17 +9,14 @@ increments: rounding it up costs at most one ulp, once, and never ratchets.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false, reportMissingTypeStubs=false
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-if TYPE_CHECKING:
-    import chex
+from jamsgrad._tree import Numeric
 
 _STORABLE = ("float32", "float64", "bfloat16")
 _GOLDEN = -0x61C88647  # 2^32 / golden ratio, as an int32: its multiples wrap around 2^32
@@ -186,7 +183,7 @@ def _truncate_jvp(
 
 # Two nested jits: leaves of one shape are then traced and lowered once.
 @jax.jit
-def _seed(count: jax.Array, leaf: chex.Numeric) -> jax.Array:
+def _seed(count: jax.Array, leaf: Numeric) -> jax.Array:
     """32 hashed bits for a step and a leaf.
 
     The division has no other purpose than to be one: XLA on CPUs keeps divisions out of the loops
