@@ -7,10 +7,10 @@ from jamsgrad import interop as interop
 from jamsgrad import problems as problems
 from jamsgrad import schedules as schedules
 from jamsgrad._minima.minima import Minimum as Minimum
-from jamsgrad._multistart.basin_map import BasinMap as BasinMap
 from jamsgrad._multistart.basin_map import basin_map as basin_map
 from jamsgrad._multistart.drive import Progress as Progress
 from jamsgrad._multistart.multistart import multistart as multistart
+from jamsgrad._multistart.result import BasinMap as BasinMap
 from jamsgrad._multistart.result import MultiStartResult as MultiStartResult
 from jamsgrad._multistart.starts import sample_starts as sample_starts
 from jamsgrad._optimizer.algorithm import Convention as Convention

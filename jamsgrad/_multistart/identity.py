@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jamsgrad._multistart.devices import Program
-from jamsgrad._search.step import one_search
+from jamsgrad._search.step import Search
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Tree, without_keys
 
@@ -38,7 +38,7 @@ def identity(program: Program) -> dict[str, str]:
 
 
 def _first_step(task: Task, x: Tree) -> Point:
-    one = one_search(task, freeze=False)
+    one = Search(task, freeze=False)
     return one.step(one.init(x))[1]
 
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from jamsgrad._search.step import Record, Search, State, one_search
+from jamsgrad._search.step import Record, Search, State
 from jamsgrad._search.stopping import Status
-from jamsgrad._search.task import Task
+from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Numeric, Tree, where
 
 
@@ -37,6 +37,15 @@ class Queue(NamedTuple):
     rounds: jax.Array
 
 
+class Lanes(NamedTuple):
+    """The functions of a `Search` in many lanes; `ended` is one bool for all with `together`."""
+
+    init: Callable[[Tree], State]
+    step: Callable[[State], tuple[State, Point]]
+    ended: Callable[[State], jax.Array]
+    record: Callable[[State], Record[jax.Array]]
+
+
 class Engine(NamedTuple):
     """The queue as pure functions. Starts have their number on the leading axis.
 
@@ -55,7 +64,7 @@ class Engine(NamedTuple):
 
 def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
     """The queue of searches for this task."""
-    one = one_search(task, freeze=False)
+    one = Search(task, freeze=False)
     together = task.stop.only_by_steps
     numbers = jnp.arange(n_lanes, dtype=jnp.int32)
 
@@ -140,7 +149,7 @@ def _unknown(record: Record[jax.Array]) -> Record[jax.Array]:
     return record._replace(fun=nan, grad_norm=nan)
 
 
-def _in_lanes(one: Search, starts: Tree, together: bool) -> Search:
+def _in_lanes(one: Search, starts: Tree, together: bool) -> Lanes:
     """The search in many lanes; with `together` what cannot differ between them has no rows."""
 
     def two_steps(x: Tree) -> State:
@@ -149,10 +158,9 @@ def _in_lanes(one: Search, starts: Tree, together: bool) -> Search:
         return lax.fori_loop(0, 2, lambda _, state: one.step(state)[0], one.init(x))
 
     rows = batched_axes(two_steps, starts) if together else 0
-    return Search(
+    return Lanes(
         init=jax.vmap(one.init, out_axes=rows),
         step=jax.vmap(one.step, in_axes=(rows,), out_axes=(rows, 0)),
-        running=jax.vmap(one.running, in_axes=(rows,)),
         ended=one.ended if together else jax.vmap(one.ended),
         record=jax.vmap(one.record, in_axes=(rows,)),
     )

@@ -14,7 +14,7 @@ from jax.core import Tracer
 
 from jamsgrad import _check
 from jamsgrad._search import bounds as _bounds
-from jamsgrad._search.step import HasRecord, Record, State, one_search
+from jamsgrad._search.step import HasRecord, Record, Search, State
 from jamsgrad._search.stopping import Status, Stop, stop_options
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Numeric, Tree
@@ -301,7 +301,7 @@ def _minimize(
     length: int | None,
 ) -> Result:
     """The result of a while loop, or with a length of a scan; recorded if there are rows."""
-    search = one_search(task, has_aux=has_aux)
+    search = Search(task, has_aux)
 
     def advance(carry: tuple[State, Trajectory | None]) -> tuple[State, Trajectory | None]:
         state, trajectory = carry

@@ -5,7 +5,7 @@ value belongs to its recorded point; the objective is compiled once; and startin
 evaluate it. `minimize` and the lanes of `multistart` are loops around this one step.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -91,39 +91,31 @@ class State(NamedTuple):
     n_evaluated: jax.Array | None
 
 
-class Search(NamedTuple):
-    """A search as pure functions, all of which may be vmapped.
-
-    Attributes:
-      init: the state at a start; with a second argument it goes on with that optimizer state.
-      step: evaluate the point, and move on unless that stops the search. Once the search has
-        stopped, its record changes no more.
-      running: whether the search goes on.
-      ended: whether there is nothing left to do. Of searches without tolerances that follows from
-        the number of steps alone, also if the search met NaN.
-      record: what the search has to show so far.
-    """
-
-    init: Callable[..., State]
-    step: Callable[[State], tuple[State, Point]]
-    running: Callable[[State], jax.Array]
-    ended: Callable[[State], jax.Array]
-    record: Callable[[State], Record[jax.Array]]
-
-
-def one_search(task: Task, *, has_aux: bool = False, freeze: bool = True) -> Search:
-    """The search that the task describes.
+@dataclass(frozen=True)
+class Search:
+    """The search that a task describes, as pure functions, all of which may be vmapped.
 
     With `freeze` nothing of a stopped search changes any more. Without it only the record is kept:
     x and the optimizer's state go on. Lanes use that, because they never read those again, and
     freezing them takes three times as long.
     """
-    stop = task.stop
-    max_steps = jnp.asarray(stop.max_steps, jnp.uint32)
 
-    def init(x: Tree, opt_state: Tree = None) -> State:
-        fun, aux = jax.eval_shape(checked_objective(task.fun, has_aux), x, *task.args)
-        opt_state = task.optimizer.init(x) if opt_state is None else opt_state
+    task: Task
+    has_aux: bool = False
+    freeze: bool = True
+
+    @property
+    def max_steps(self) -> jax.Array:
+        """The number of steps in the type of the counts."""
+        return jnp.asarray(self.task.stop.max_steps, jnp.uint32)
+
+    def init(self, x: Tree, opt_state: Tree = None) -> State:
+        """The state at a start; it goes on with this state of the optimizer if there is one."""
+        stop = self.task.stop
+        fun, aux = jax.eval_shape(
+            checked_objective(self.task.fun, self.has_aux), x, *self.task.args
+        )
+        opt_state = self.task.optimizer.init(x) if opt_state is None else opt_state
         _check.arrays("the state of the optimizer", opt_state)
         worst = jnp.full((), jnp.inf, fun.dtype)
         zero, never = jnp.zeros([], jnp.uint32), jnp.zeros([], jnp.int32)
@@ -131,73 +123,76 @@ def one_search(task: Task, *, has_aux: bool = False, freeze: bool = True) -> Sea
         return State(
             x,
             opt_state,
-            n_good=zero,
-            status=None if plain else jnp.asarray(Status.STOPPED, jnp.int32),
-            n_evaluated=zero if plain else None,
             fun_still=None if stop.ftol is None else Stillness(worst, never),
             x_still=None if stop.xtol is None else Stillness(full_like(x, jnp.nan), never),
             best=Point(x, worst, worst, full_like(aux, 0)),
+            n_good=zero,
+            status=None if plain else jnp.asarray(Status.STOPPED, jnp.int32),
+            n_evaluated=zero if plain else None,
         )
 
-    def running(state: State) -> jax.Array:
+    def running(self, state: State) -> jax.Array:
+        """Whether the search goes on."""
         if state.status is not None:
             return state.status == Status.STOPPED
-        return (state.n_good == state.n_evaluated) & ~ended(state)
+        return (state.n_good == state.n_evaluated) & ~self.ended(state)
 
-    def ended(state: State) -> jax.Array:
+    def ended(self, state: State) -> jax.Array:
+        """Whether there is nothing left to do.
+
+        Without tolerances that follows from the number of steps alone, also after NaN.
+        """
         if state.n_evaluated is not None:
-            return state.n_evaluated > max_steps
-        return ~running(state)
+            return state.n_evaluated > self.max_steps
+        return ~self.running(state)
 
-    def step(state: State) -> tuple[State, Point]:
-        x, n_good, best = state.x, state.n_good, state.best
-        point, grad = evaluate(task, x, has_aux)
-        goes_on = running(state)
+    def step(self, state: State) -> tuple[State, Point]:
+        """Evaluate the point, and move on unless that stops the search.
+
+        Once the search has stopped, its record changes no more.
+        """
+        stop, x, n_good, best = self.task.stop, state.x, state.n_good, state.best
+        point, grad = evaluate(self.task, x, self.has_aux)
+        running = self.running(state)
         finite = ~jnp.isnan(point.grad_norm)
         fun_still, x_still = state.fun_still, state.x_still
         if stop.ftol is not None and fun_still is not None:
-            fun_still = count_still(fun_still, stop.ftol, point.fun, goes_on)
+            fun_still = count_still(fun_still, stop.ftol, point.fun, running)
         if stop.xtol is not None and x_still is not None:
-            x_still = count_still(x_still, stop.xtol, x, goes_on)
-        out_of_steps = n_good >= max_steps
+            x_still = count_still(x_still, stop.xtol, x, running)
+        out_of_steps = n_good >= self.max_steps
         status, converged = state.status, jnp.asarray(False)
         if status is None:
-            moves = goes_on & finite & ~out_of_steps
+            moves = running & finite & ~out_of_steps
         else:
             here = verdict(stop, finite, point.grad_norm, fun_still, x_still, out_of_steps)
             converged = here > 0
-            moves = goes_on & (here == Status.STOPPED)
-            status = jnp.where(goes_on, here, status)
+            moves = running & (here == Status.STOPPED)
+            status = jnp.where(running, here, status)
 
         improves = finite & (converged | (point.fun < best.fun))
-        first = n_good == 0 if state.n_evaluated is None else state.n_evaluated == 0
-        best = where(goes_on & (improves | first), point, best)
+        first = (n_good if state.n_evaluated is None else state.n_evaluated) == 0
+        best = where(running & (improves | first), point, best)
 
         # cond and not where, which would let the derivatives of a step not taken through
-        go = partial(move, task, point, grad, state.opt_state, has_aux)
+        go = partial(move, self.task, point, grad, state.opt_state, self.has_aux)
         stay = partial(tuple, (x, state.opt_state))
-        next_x, opt_state = lax.cond(moves, go, stay) if freeze else go()
-        state = State(
-            next_x,
-            opt_state,
-            n_good=n_good + (goes_on & finite).astype(jnp.uint32),
-            status=status,
-            n_evaluated=None if state.n_evaluated is None else state.n_evaluated + 1,
-            fun_still=fun_still,
-            x_still=x_still,
-            best=best,
-        )
+        next_x, opt_state = lax.cond(moves, go, stay) if self.freeze else go()
+        n_evaluated = state.n_evaluated
+        if n_evaluated is not None:
+            n_evaluated += running.astype(jnp.uint32) if self.freeze else jnp.uint32(1)
+        n_good += (running & finite).astype(jnp.uint32)
+        state = State(next_x, opt_state, fun_still, x_still, best, n_good, status, n_evaluated)
         return state, point
 
-    def record(state: State) -> Record[jax.Array]:
+    def record(self, state: State) -> Record[jax.Array]:
+        """What the search has to show so far."""
         status = state.status
         if status is None:
             met_nan = state.n_good != state.n_evaluated
             status = jnp.where(met_nan, Status.NONFINITE, Status.STOPPED)
-            status = jnp.where(state.n_good > max_steps, Status.COMPLETED, status)
+            status = jnp.where(state.n_good > self.max_steps, Status.COMPLETED, status)
         # A search that stopped at a good point made no move from it.
         n_steps = jnp.where(status >= 0, state.n_good - 1, state.n_good)
         x, fun, grad_norm, aux = state.best
         return Record(x, fun, grad_norm, n_steps.astype(jnp.int32), status.astype(jnp.int32), aux)
-
-    return Search(init, step, running, ended, record)

@@ -7,7 +7,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.ticker import MaxNLocator
 
 from jamsgrad import _check
-from jamsgrad._multistart.basin_map import BasinMap
+from jamsgrad._multistart.result import BasinMap
 from jamsgrad._tree import as_row
 from jamsgrad.plots import _axes, _colors
 

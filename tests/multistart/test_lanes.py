@@ -1,4 +1,4 @@
-"""Both engines: the same records however they are cut, and nothing from lanes that idle."""
+"""The engine: the same records however it is cut, and nothing from lanes that idle."""
 
 from typing import NamedTuple
 
@@ -10,16 +10,16 @@ import pytest
 from reference import assert_trees_close, same_bits
 
 from jamsgrad import Status, amsgrad, minimize
-from jamsgrad._multistart import chunks as _chunks
-from jamsgrad._multistart import lanes as _queue
-from jamsgrad._multistart.lanes import Engine, QueueState
-from jamsgrad._search.step import Record, descent, search, stop_options
+from jamsgrad._multistart.lanes import Queue, batched_axes, engine
+from jamsgrad._search.step import Record, Search
+from jamsgrad._search.stopping import stop_options
+from jamsgrad._search.task import Task
 
 OPTIMIZER = amsgrad(0.1, b2=0.99)
-GTOL = {"queue": 1e-2, "chunks": None}
+GTOL = {"each ends alone": 1e-2, "all end together": None}
 STATUSES = {
-    "queue": {Status.GTOL, Status.MAX_STEPS, Status.NONFINITE},
-    "chunks": {Status.COMPLETED, Status.NONFINITE},
+    "each ends alone": {Status.GTOL, Status.MAX_STEPS, Status.NONFINITE},
+    "all end together": {Status.COMPLETED, Status.NONFINITE},
 }
 MAX_STEPS = 90
 N_LANES, STEPS_PER_ROUND, N_STARTS = 4, 10, 13  # the last three of 16 rows are padding
@@ -31,27 +31,35 @@ def bowl(x):
     return jnp.where(x[0] > 2, jnp.nan, jnp.sum(x**2))
 
 
+def task(fun=bowl, optimizer=OPTIMIZER, max_steps=MAX_STEPS, gtol=None):
+    return Task(fun, optimizer, (), None, stop_options(max_steps, gtol, None, None, 1))
+
+
 bowls = jax.jit(jax.vmap(bowl))
 
 
-@pytest.fixture(scope="module", params=["queue", "chunks"])
+@pytest.fixture(scope="module", params=list(GTOL))
 def kind(request):
-    """Which engine: with tolerances a queue, without them chunks."""
+    """With a tolerance or without."""
     return request.param
+
+
+class Engine(NamedTuple):
+    init: object
+    advance: object
+    collect: object
 
 
 @pytest.fixture(scope="module")
 def queue(kind):
-    """The engine, compiled once; advance is given its starts."""
-    if kind == "chunks":
-        one = _chunks.fixed_search(descent(bowl, OPTIMIZER, (), None), MAX_STEPS)
-        functions = _chunks.engine(one, N_LANES, STEPS_PER_ROUND)
-    else:
-        stop = stop_options(MAX_STEPS, GTOL[kind], ftol=None, xtol=None, patience=1)
-        one = search(bowl, OPTIMIZER, stop, freeze=False)
-        functions = _queue.engine(one, N_LANES, STEPS_PER_ROUND)
+    """The engine, compiled once; its functions are given their starts."""
+    functions = engine(task(gtol=GTOL[kind]), N_LANES, STEPS_PER_ROUND)
     init, advance, collect = map(jax.jit, functions)
-    return Engine(init, lambda state, n: advance(state, STARTS, n), collect)
+    return Engine(
+        lambda: init(STARTS),
+        lambda state, rounds, n_starts=N_STARTS: advance(state, STARTS, n_starts, rounds),
+        lambda state, n_starts=N_STARTS: collect(state, n_starts),
+    )
 
 
 class Run(NamedTuple):
@@ -63,15 +71,15 @@ class Run(NamedTuple):
 @pytest.fixture(scope="module")
 def drained(queue):
     """The queue before its first round and when it has run dry, and what it recorded."""
-    empty = queue.init(STARTS, N_STARTS)
+    empty = queue.init()
     done = queue.advance(empty, 2**30)
     return Run(empty, done, queue.collect(done))
 
 
 def test_every_start_gets_the_result_of_minimize(drained, kind):
     options = {"max_steps": MAX_STEPS, "gtol": GTOL[kind]}
-    alone = [minimize(bowl, x0, OPTIMIZER, **options)[:5] for x0 in STARTS[:N_STARTS]]
-    expected = Record(*jax.tree.map(lambda *rows: np.stack(rows), *alone), None)
+    alone = [minimize(bowl, x0, OPTIMIZER, **options).record for x0 in STARTS[:N_STARTS]]
+    expected = Record(*jax.tree.map(lambda *rows: np.stack(rows), *alone))
     found = jax.tree.map(lambda leaf: leaf[:N_STARTS], drained.records)
     assert set(np.asarray(found.status)) == STATUSES[kind]
     assert same_bits((found.n_steps, found.status), (expected.n_steps, expected.status))
@@ -90,9 +98,9 @@ def test_advancing_in_pieces_is_advancing_at_once_bit_for_bit(queue, drained, pi
 def test_a_queue_that_ran_dry_or_has_no_starts_runs_no_more_rounds(queue, drained):
     assert same_bits(queue.advance(drained.done, 5), drained.done)
     assert np.all(drained.done.serves >= N_STARTS)
-    nothing = queue.init(STARTS, 0)
-    assert same_bits(queue.advance(nothing, 5), nothing)
-    assert np.all(queue.collect(nothing).status == Status.STOPPED)
+    nothing = queue.init()
+    assert same_bits(queue.advance(nothing, 5, n_starts=0), nothing)
+    assert np.all(queue.collect(nothing, n_starts=0).status == Status.STOPPED)
 
 
 def test_no_rounds_change_nothing(queue, drained):
@@ -108,7 +116,7 @@ def test_padding_is_never_served(drained):
 
 @pytest.mark.parametrize("n_starts", [1, 3])
 def test_fewer_starts_than_lanes_give_the_rows_that_many_starts_give(queue, drained, n_starts):
-    records = queue.collect(queue.advance(queue.init(STARTS, n_starts), 2**30))
+    records = queue.collect(queue.advance(queue.init(), 2**30, n_starts), n_starts)
     few, many = (jax.tree.map(lambda leaf: leaf[:n_starts], r) for r in (records, drained.records))
     assert same_bits(few, many)
     assert np.all(np.isnan(records.fun[n_starts:]))
@@ -139,29 +147,39 @@ def test_lanes_take_the_starts_in_their_order(queue, drained, kind):
         taken = np.asarray(state.serves)[np.asarray(state.serves) != before]
         np.testing.assert_array_equal(taken, np.arange(last, last + taken.size))
         last += taken.size
-    served = {"queue": N_STARTS, "chunks": len(STARTS)}[kind]  # chunks are whole
-    assert last == state.next == served + N_LANES
+    served = N_STARTS if GTOL[kind] else len(STARTS)  # all that end together take whole chunks
+    assert last == np.max(state.serves) + 1 == served + N_LANES
 
 
 def test_lanes_keep_once_what_is_the_same_in_all_of_them():
-    one = _chunks.fixed_search(descent(bowl, OPTIMIZER, (), None), MAX_STEPS)
-    state = _chunks.engine(one, N_LANES, STEPS_PER_ROUND).init(STARTS, N_STARTS)
-    assert isinstance(state, QueueState)
+    state = engine(task(), N_LANES, STEPS_PER_ROUND).init(STARTS)
+    assert isinstance(state, Queue)
     moments = state.lanes.opt_state[0]
     assert moments.m.shape == (N_LANES, 2)
     assert moments.count.shape == moments.v_weight.shape == state.lanes.n_evaluated.shape == ()
-    assert state.lanes.n_counted.shape == (N_LANES,)
+    assert state.lanes.n_good.shape == (N_LANES,)
+    assert state.lanes.status is None
+
+
+def test_with_a_tolerance_every_lane_has_its_own_state():
+    state = engine(task(gtol=1e-2), N_LANES, STEPS_PER_ROUND).init(STARTS)
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(state.lanes)} == {N_LANES}
+    assert state.lanes.n_evaluated is None
+
+
+def test_what_vmap_batches_is_told_without_running_it():
+    assert batched_axes(lambda x: (x + 1, jnp.zeros(())), STARTS) == (0, None)
 
 
 def test_what_an_optimizer_counts_by_the_gradient_is_kept_by_lane():
     finite = optax.apply_if_finite(OPTIMIZER, 3)
-    one = _chunks.fixed_search(descent(lambda x: -jnp.sqrt(2 - x[0]), finite, (), None), MAX_STEPS)
-    init, advance, _ = _chunks.engine(one, N_LANES, STEPS_PER_ROUND)
+    what = task(lambda x: -jnp.sqrt(2 - x[0]), finite)
+    init, advance, _ = engine(what, N_LANES, STEPS_PER_ROUND)
     starts = STARTS[3 : 3 + N_LANES]
-    state = init(starts, N_LANES)
+    state = init(starts)
     assert state.lanes.opt_state.total_notfinite.shape == (N_LANES,)
     assert state.lanes.opt_state.inner_state[0].count.shape == (N_LANES,)
-    skipped = jax.jit(advance)(state, starts, 1).lanes.opt_state.total_notfinite
+    skipped = jax.jit(advance)(state, starts, N_LANES, 1).lanes.opt_state.total_notfinite
     np.testing.assert_array_equal(skipped, [STEPS_PER_ROUND, STEPS_PER_ROUND, 0, 0])
 
 
@@ -171,19 +189,19 @@ def test_nan_at_the_last_point_of_all_is_nan(max_steps):
         return jnp.where(x < 0.85, jnp.nan, x)  # 1, 0.9, and then NaN
 
     sgd, x0 = optax.sgd(0.1), jnp.ones(())
-    one = _chunks.fixed_search(descent(fun, sgd, (), None), max_steps)
+    one = Search(task(fun, sgd, max_steps), freeze=False)
     state = one.init(x0)
     for _ in range(max_steps + 1):
-        state = one.step(state)
+        state, _ = one.step(state)
     assert one.ended(state)
     alone = minimize(fun, x0, sgd, max_steps=max_steps, gtol=None)
     assert one.record(state).status == (Status.COMPLETED if max_steps < 2 else Status.NONFINITE)
-    assert same_bits(tuple(one.record(state)[:5]), tuple(alone)[:5])
+    assert same_bits(tuple(one.record(state)[:5]), tuple(alone.record)[:5])
 
 
 def test_of_equal_values_the_first_stays_the_best():
-    one = _chunks.fixed_search(descent(jnp.square, optax.sgd(1.0), (), None), 3)  # 1, -1, 1, -1
+    one = Search(task(jnp.square, optax.sgd(1.0), 3), freeze=False)  # 1, -1, 1, -1
     state = one.init(jnp.ones(()))
     for _ in range(4):
-        state = one.step(state)
+        state, _ = one.step(state)
         assert one.record(state).x == 1

@@ -20,13 +20,15 @@ from jamsgrad import (
     Progress,
     Status,
     amsgrad,
+    basin_map,
     minimize,
     multistart,
     problems,
     sample_starts,
 )
-from jamsgrad._multistart import devices as sharded
-from jamsgrad._multistart import multistart as host
+from jamsgrad._multistart import devices, drive
+from jamsgrad._search.minimize import stop_by
+from jamsgrad._search.stopping import Stop
 
 KEY = jax.random.key(3)
 BOX = problems.himmelblau.bounds
@@ -73,7 +75,7 @@ def assert_rows_close(a, b):
 @jax.vmap
 def alone(x0):
     """`minimize` as it is without lanes."""
-    return minimize(problems.himmelblau.fun, x0, AMSGRAD, bounds=BOX, gtol=GTOL)[:5]
+    return minimize(problems.himmelblau.fun, x0, AMSGRAD, bounds=BOX, gtol=GTOL).record[:5]
 
 
 himmelblaus = jax.jit(jax.vmap(problems.himmelblau.fun))
@@ -106,7 +108,7 @@ def test_himmelblau_gives_four_minima(found):
 
 @pytest.mark.parametrize("method", ["uniform", "sobol", "lhs"])
 def test_row_i_belongs_to_start_i_of_the_key(method):
-    result = search(key=jax.random.key(4), sampler=method)
+    result = search(key=jax.random.key(4), starts=method)
     starts = sample_starts(jax.random.key(4), N_STARTS, BOX, method)
     assert same_bits(result.starts, starts)
     assert_rows_close(rows(result), jax.tree.map(np.asarray, (starts, *alone(starts))))
@@ -125,13 +127,13 @@ def test_own_starts_come_first_and_drawn_ones_fill_up(found):
 
 
 def test_options_that_xla_does_not_know_are_left_out(found, monkeypatch):
-    compiled = sharded._compiled_advance.__wrapped__
-    assert sharded._can_compile({})
-    assert sharded._can_compile(sharded._WIDE_VECTORS)
+    compiled = devices._compiled_advance.__wrapped__
+    assert devices._can_compile({})
+    assert devices._can_compile(devices._WIDE_VECTORS)
     unknown = {"xla_cpu_what_nobody_knows": 512}
-    assert not sharded._can_compile(unknown)
-    monkeypatch.setattr(sharded, "_WIDE_VECTORS", unknown)
-    monkeypatch.setattr(sharded, "_compiled_advance", compiled)
+    assert not devices._can_compile(unknown)
+    monkeypatch.setattr(devices, "_WIDE_VECTORS", unknown)
+    monkeypatch.setattr(devices, "_compiled_advance", compiled)
     assert_rows_close(rows(search()), rows(found))
 
 
@@ -168,15 +170,15 @@ def test_many_devices_give_the_bits_of_one_where_rounding_decides():
     ("n", "lanes"), [(1, 1024), (3, 1024), (4, 1008), (10, 400), (31, 128), (32, 1024)]
 )
 def test_lanes_default_to_what_is_fast_for_so_many_variables(monkeypatch, n, lanes):
-    def settings(**options):
-        monkeypatch.setattr(host.sharded, "init", lambda setting, *_: seen.append(setting) or 1 / 0)
+    def layout(**options):
+        monkeypatch.setattr(devices.Program, "init", lambda self: seen.append(self.layout) or 1 / 0)
         seen = []
         with pytest.raises(ZeroDivisionError):
             multistart(jnp.sum, (jnp.zeros(n), 1.0), SGD, key=KEY, n_starts=2000, **options)
         return seen[0]
 
-    assert settings().n_lanes == lanes
-    assert settings(lanes=2000).n_lanes == 2000
+    assert layout().n_lanes == lanes
+    assert layout(lanes=2000).n_lanes == 2000
 
 
 @pytest.mark.parametrize("kind", ["Auto", "Explicit"])
@@ -188,7 +190,7 @@ def test_it_works_while_another_mesh_is_set(found, kind, own):
         result = search(mesh=mesh if own else None)
         assert same_bits(rows(result), rows(found))
         assert [m.count for m in result.minima] == [m.count for m in found.minima]
-        assert result.path(3).success
+        assert result.rerun(3).success
         assert same_bits(result.top(1)[0], found.best)
 
 
@@ -235,9 +237,9 @@ def test_minima_without_a_hessian_are_found_while_nan_is_looked_for():
 
 
 def test_each_device_gets_its_share(monkeypatch):
-    shares, share_out = [], host.sharded.share_out
+    shares, share_out = [], devices.share_out
     spy = lambda *given: shares.append(given[2:]) or share_out(*given)  # noqa: E731
-    monkeypatch.setattr(host.sharded, "share_out", spy)
+    monkeypatch.setattr(devices, "share_out", spy)
     search(mesh=MESHES["3 of them"])
     assert shares == [(N_STARTS, N_STARTS // 3)]
 
@@ -409,21 +411,22 @@ def drain(monkeypatch, slices, save_every=1e6, watchers=()):
     """
     began = 64.0
     seconds, rounds, saved = [began], [], []
-    monkeypatch.setattr(host.time, "perf_counter", lambda: seconds[0])
+    monkeypatch.setattr(drive.time, "perf_counter", lambda: seconds[0])
 
-    def advance(queue, n_rounds):
-        rounds.append(n_rounds)
-        seconds[0] += n_rounds * slices[queue]
-        return queue + 1
+    class Program:
+        n_starts = 40
 
-    def look(queue):
-        return tuple(map(np.asarray, (queue < len(slices), 10 * queue, queue, -queue)))
+        def advance(self, queue, n_rounds):
+            rounds.append(n_rounds)
+            seconds[0] += n_rounds * slices[queue]
+            return queue + 1
 
-    host._drain(
-        advance,
-        look,
+        def look(self, queue):
+            return tuple(map(np.asarray, (queue < len(slices), 10 * queue, queue, -queue)))
+
+    drive.drive(
+        Program(),
         0,
-        40,
         list(watchers),
         threading.Event(),
         lambda queue: saved.append((queue, seconds[0] - began)),
@@ -464,9 +467,9 @@ def test_it_is_saved_when_the_interval_is_over_and_when_somebody_stops_it(monkey
 )
 def test_the_first_process_sets_the_pace_and_any_may_stop_all(monkeypatch, wishes, agreed):
     monkeypatch.setattr(
-        host.multihost_utils, "process_allgather", lambda wish: np.array([wish, wishes[1]])
+        drive.multihost_utils, "process_allgather", lambda wish: np.array([wish, wishes[1]])
     )
-    assert host._agree(*wishes[0]) == agreed
+    assert drive.agreed(drive.Wish(*wishes[0])) == agreed
 
 
 # The result
@@ -478,18 +481,18 @@ def test_top_and_order_are_sorted_and_best_is_the_first(found):
     np.testing.assert_array_equal([r.fun for r in found.top(5)], values[:5])
     assert same_bits(found.best, found.top(1)[0])
     i = found.order[0]
-    assert same_bits(found.best[:5], jax.tree.map(lambda leaf: leaf[i], rows(found)[1:]))
+    assert same_bits(found.best.record[:5], jax.tree.map(lambda leaf: leaf[i], rows(found)[1:]))
     assert len(found.top(N_STARTS + 1)) == N_STARTS
 
 
 def test_a_path_leads_from_the_start_to_the_result(found):
-    result = found.path(17, record_every=7)
-    rows_ = int(result.path.n_recorded)
-    np.testing.assert_array_equal(result.path.step[:rows_], np.arange(rows_) * 7)
-    assert same_bits(result.path.x[0], found.starts[17])
+    result = found.rerun(17, record_every=7)
+    rows_ = int(result.trajectory.n_recorded)
+    np.testing.assert_array_equal(result.trajectory.step[:rows_], np.arange(rows_) * 7)
+    assert same_bits(result.trajectory.x[0], found.starts[17])
     assert (result.n_steps, result.status) == (found.n_steps[17], found.status[17])
     np.testing.assert_allclose(result.x, found.x[17], rtol=1e-10)
-    assert same_bits(found.path(17, record_every=7), result)
+    assert same_bits(found.rerun(17, record_every=7), result)
 
 
 def test_the_summary_says_what_was_found(found):
@@ -513,9 +516,9 @@ def test_a_saved_result_is_read_back(found, tmp_path):
     assert same_bits(read.basin, result.basin)
     assert same_bits(read.best, result.best)
     with pytest.raises(ValueError, match="path\\(\\) needs fun and optimizer"):
-        read.path(17)
+        read.rerun(17)
     read = MultiStartResult.load(str(file), HOLED, AMSGRAD)
-    assert same_bits(read.path(17), result.path(17))
+    assert same_bits(read.rerun(17), result.rerun(17))
     read.save(file)
     assert same_bits(rows(MultiStartResult.load(file)), rows(result))
 
@@ -574,7 +577,7 @@ def test_without_tolerances_many_devices_give_the_bits_of_one(fixed, mesh):
 def test_without_tolerances_every_start_gets_the_result_of_minimize(fixed):
     def alone(x0):
         options = {"args": (1.0, np.nan), "bounds": BOX, "gtol": None, "max_steps": 200}
-        return minimize(HOLED, x0, AMSGRAD, **options)[:5]
+        return minimize(HOLED, x0, AMSGRAD, **options).record[:5]
 
     expected = (fixed.starts, *jax.jit(jax.vmap(alone))(fixed.starts))
     assert_rows_close(rows(fixed), jax.tree.map(np.asarray, expected))
@@ -602,7 +605,7 @@ def test_without_tolerances_a_search_that_is_ended_has_what_it_found_so_far(fixe
     [(3, "cpu", 1024), (4, "cpu", 1008), (31, "cpu", 128), (32, "cpu", 1024), (10, "gpu", 1024)],
 )
 def test_how_many_lanes_are_taken_by_default(size, platform, lanes):
-    assert host._lanes_for({"a": np.zeros((5, size)), "b": np.zeros(5)}, platform) == lanes
+    assert devices.lanes_for({"a": np.zeros((5, size)), "b": np.zeros(5)}, platform) == lanes
 
 
 @pytest.mark.parametrize(
@@ -637,7 +640,9 @@ def test_x_and_its_bounds_may_be_trees_of_mixed_dtypes():
     }
     np.testing.assert_allclose(result.x["a"], 0.5, atol=1e-4)
     one = minimize(fun, jax.tree.map(lambda leaf: leaf[7], result.starts), SGD, gtol=1e-4)
-    assert_trees_close(result.top(20)[list(result.order).index(7)][:5], one[:5], 1e-5, 1e-12)
+    assert_trees_close(
+        result.top(20)[list(result.order).index(7)].record[:5], one.record[:5], 1e-5, 1e-12
+    )
 
 
 def test_any_optax_optimizer_will_do():
@@ -649,7 +654,7 @@ def test_any_optax_optimizer_will_do():
         result = multistart(
             fun, (-2, np.full(2, 2)), optax.adam(0.1), key=KEY, n_starts=9, args=args
         )
-        one = result.path(4)
+        one = result.rerun(4)
     assert np.all(result.status == Status.GTOL)
     assert result.n_steps[4] == one.n_steps
     np.testing.assert_allclose(result.x, np.tile(one.x, (9, 1)), atol=1e-4)
@@ -683,7 +688,7 @@ class Unhashable:
         ({"lanes": 0}, ValueError, "lanes must be an integer >= 1, got 0"),
         ({"lanes": 1.5}, TypeError, "lanes must be an integer >= 1, got 1.5"),
         ({"n_starts": 0}, ValueError, "n_starts must be an integer >= 1, got 0"),
-        ({"sampler": "halton"}, ValueError, "sampler must be one of 'uniform', 'sobol', 'lhs'"),
+        ({"starts": "halton"}, ValueError, "starts must be one of 'uniform', 'sobol', 'lhs'"),
         ({"gtol": -1.0}, ValueError, "gtol must be a finite number >= 0"),
         ({"max_steps": -1}, ValueError, "max_steps must be an integer >= 0"),
         ({"patience": 0}, ValueError, "patience must be an integer >= 1"),
@@ -724,9 +729,33 @@ def test_nonsense_is_refused_by_name_and_value(options, error, said):
 
 def test_limits_are_by_default_those_of_minimize():
     ours, theirs = (inspect.signature(f).parameters for f in (multistart, minimize))
-    for name in ("max_steps", "gtol", "ftol", "xtol", "patience", "args"):
-        assert ours[name].default == theirs[name].default
+    assert ours["args"].default == theirs["args"].default
     assert ours["checkpoint_every"].default == 60
+    limits = {name: theirs[name].default for name in Stop._fields}
+    assert stop_by("multistart", {}) == Stop(**limits)
+    assert bowl(n_starts=3)._task.stop == Stop(**limits)
+    assert stop_by("multistart", {"gtol": None, "patience": 3}).patience == 3
+
+
+@pytest.mark.parametrize("call", [multistart, basin_map])
+def test_a_limit_that_minimize_has_not_is_refused(call):
+    with pytest.raises(TypeError, match=rf"^{call.__name__}\(\) got an unexpected .* 'tol'"):
+        call(problems.bowl.fun, BOX, SGD, tol=1e-3)
+
+
+def test_points_of_ones_own_need_neither_a_key_nor_their_number():
+    own = np.linspace(-0.5, 0.5, 14).reshape(7, 2)
+    result = multistart(problems.bowl.fun, BOX, SGD, starts=own)
+    assert same_bits(result.starts, own)
+    with pytest.raises(TypeError, match="key must be given to draw starts"):
+        multistart(problems.bowl.fun, BOX, SGD, starts=own, n_starts=8)
+    with pytest.raises(TypeError, match="key must be given to draw starts"):
+        multistart(problems.bowl.fun, BOX, SGD)
+    assert len(multistart(problems.bowl.fun, BOX, SGD, key=KEY, max_steps=0).fun) == 1024
+
+
+def test_what_a_result_holds_is_numpy(found):
+    assert {type(leaf) for leaf in jax.tree.leaves((found.starts, found.record))} == {np.ndarray}
 
 
 def test_starts_of_another_shape_are_told_with_that_shape():

@@ -211,8 +211,8 @@ def test_bounds_that_make_no_box_are_refused(bounds, said):
 @pytest.mark.parametrize(
     ("n", "bounds", "method", "error", "said"),
     [
-        (-1, BOX, "uniform", ValueError, "n must be an integer >= 0, got -1"),
-        (1.5, BOX, "uniform", TypeError, "n must be an integer"),
+        (-1, BOX, "uniform", ValueError, "n_starts must be an integer >= 0, got -1"),
+        (1.5, BOX, "uniform", TypeError, "n_starts must be an integer"),
         (3, BOX, "grid", ValueError, "'uniform', 'sobol', 'lhs' or a function, got 'grid'"),
         (3, None, "uniform", TypeError, "bounds must be a tuple"),
         (3, (0j, 1), "uniform", TypeError, "real"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from reference import CONVENTIONS, assert_trees_close, property_test, same_bits
 
 from jamsgrad import Result, Status, amsgrad, minimize, problems
+from jamsgrad._search.step import Record
 
 START = jnp.array([-1.0, 1.5])
 AMSGRAD = amsgrad(0.05, b2=0.99)
@@ -49,9 +50,11 @@ def test_the_tutorials_path_is_kept_row_by_row(eps, key, loop):
     )
     expected = np.concatenate([x0[None], golden[key]])
     assert expected.shape == (101, 2)
-    np.testing.assert_allclose(result.path.x, expected, rtol=1e-12)
-    np.testing.assert_allclose(result.path.fun, np.sum(expected**2, axis=1), rtol=3e-12)
-    np.testing.assert_allclose(result.path.grad_norm, 2 * np.max(np.abs(expected), 1), rtol=1e-12)
+    np.testing.assert_allclose(result.trajectory.x, expected, rtol=1e-12)
+    np.testing.assert_allclose(result.trajectory.fun, np.sum(expected**2, axis=1), rtol=3e-12)
+    np.testing.assert_allclose(
+        result.trajectory.grad_norm, 2 * np.max(np.abs(expected), 1), rtol=1e-12
+    )
     np.testing.assert_allclose(result.last_x, golden[key][-1], rtol=1e-12)
 
 
@@ -79,7 +82,7 @@ def test_every_row_holds_the_value_and_the_gradient_of_its_point(
             record_every=1,
         )
     result = jax.device_get(result)
-    path, rows = result.path, int(result.path.n_recorded)
+    path, rows = result.trajectory, int(result.trajectory.n_recorded)
     assert rows == result.n_steps + 1
     assert result.x.dtype == result.fun.dtype == result.grad_norm.dtype == path.x.dtype == dtype
     assert path.fun.dtype == path.grad_norm.dtype == dtype
@@ -121,7 +124,7 @@ def test_every_row_holds_the_value_and_the_gradient_of_its_point(
 @LOOPS
 def test_every_kth_row_is_recorded_with_the_start(every, rows, loop):
     record = partial(minimize, quadratic, START, AMSGRAD, max_steps=23, gtol=None, loop=loop)
-    full, path = record(record_every=1).path, record(record_every=every).path
+    full, path = record(record_every=1).trajectory, record(record_every=every).trajectory
     assert path.n_recorded == rows == len(path.step)
     np.testing.assert_array_equal(path.step, np.arange(0, 24, every))
     assert same_bits(path[:4], jax.tree.map(lambda a: a[::every], full[:4]))
@@ -133,21 +136,21 @@ def test_rows_after_the_end_are_nan_and_minus_one(loop):
     result = minimize(
         lambda x: quadratic(x["a"]), x0, SGD, max_steps=30, gtol=1.0, record_every=2, loop=loop
     )
-    n = result.path.n_recorded
+    n = result.trajectory.n_recorded
     assert result.n_steps == 5  # 3 * 0.8**5 <= 1
     assert n == 3  # after 0, 2 and 4 steps
-    np.testing.assert_array_equal(result.path.step, [0, 2, 4, *[-1] * 13])
-    assert jax.tree.map(lambda a: (a.shape, a.dtype.name), result.path.x) == {
+    np.testing.assert_array_equal(result.trajectory.step, [0, 2, 4, *[-1] * 13])
+    assert jax.tree.map(lambda a: (a.shape, a.dtype.name), result.trajectory.x) == {
         "a": ((16, 2), "float64"),
         "b": ((16,), "float32"),
     }
-    for leaf in jax.tree.leaves(result.path[1:4]):
+    for leaf in jax.tree.leaves(result.trajectory[1:4]):
         assert np.isfinite(leaf[:n]).all()
         assert np.isnan(leaf[n:]).all()
 
 
 def test_no_path_without_record_every():
-    assert minimize(quadratic, START, SGD, max_steps=3).path is None
+    assert minimize(quadratic, START, SGD, max_steps=3).trajectory is None
 
 
 # Continuing
@@ -164,8 +167,10 @@ def test_1000_steps_are_400_and_600_bit_for_bit(optimizer, loop):
     second = run(first.last_x, max_steps=600, opt_state=first.opt_state)
     assert (first.n_steps, second.n_steps) == (400, 600)
     assert same_bits((second.last_x, second.opt_state), (whole.last_x, whole.opt_state))
-    joined = jax.tree.map(lambda a, b: jnp.append(a, b[1:], axis=0), first.path.x, second.path.x)
-    assert same_bits(joined, whole.path.x)
+    joined = jax.tree.map(
+        lambda a, b: jnp.append(a, b[1:], axis=0), first.trajectory.x, second.trajectory.x
+    )
+    assert same_bits(joined, whole.trajectory.x)
     assert min(first.fun, second.fun) == whole.fun
 
 
@@ -173,7 +178,8 @@ def test_a_converged_search_continues_without_a_step():
     first = minimize(quadratic, START, AMSGRAD, gtol=0.1)
     again = minimize(quadratic, first.last_x, AMSGRAD, gtol=0.1, opt_state=first.opt_state)
     assert (first.status, again.status, again.n_steps) == (Status.GTOL, Status.GTOL, 0)
-    assert same_bits(again[:3] + again[-2:], first[:3] + first[-2:])
+    assert same_bits(again.record[:3], first.record[:3])
+    assert same_bits((again.last_x, again.opt_state), (first.last_x, first.opt_state))
 
 
 # Two loops
@@ -205,7 +211,7 @@ def test_scan_gives_what_while_gives_after_nan():
         minimize(fun, START, SGD, max_steps=9, record_every=1, loop=loop)
         for loop in ("while", "scan")
     )
-    assert (a.status, a.n_steps, a.path.n_recorded) == (Status.NONFINITE, 4, 5)
+    assert (a.status, a.n_steps, a.trajectory.n_recorded) == (Status.NONFINITE, 4, 5)
     assert same_bits(a, b)
 
 
@@ -283,7 +289,7 @@ def test_the_derivative_stays_finite_after_an_early_stop(loop, batched):
 
 def test_vmap_over_1000_starts_is_a_loop_over_them():
     def search(x0):
-        return minimize(problems.himmelblau.fun, x0, AMSGRAD, max_steps=150, gtol=1e-2)[:5]
+        return minimize(problems.himmelblau.fun, x0, AMSGRAD, max_steps=150, gtol=1e-2).record[:5]
 
     starts = jax.random.uniform(jax.random.key(0), (1000, 2), minval=-5.0, maxval=5.0)
     together, single = jax.device_get(jax.vmap(search)(starts)), jax.jit(search)
@@ -309,7 +315,7 @@ def test_vmap_of_everything_else():
     args = (jnp.array([0.0, 1.0, 9.0]),)
     bounds, gtol = (jnp.full(3, -2.0), jnp.array([2.0, 2.0, 3.0])), jnp.array([1e-1, 1e-3, 1e-5])
     together = jax.vmap(search)(args, bounds, gtol)
-    assert together.path.x.shape == (3, 11, 2)
+    assert together.trajectory.x.shape == (3, 11, 2)
     alone = [search(*jax.tree.map(lambda a, i=i: a[i], (args, bounds, gtol))) for i in range(3)]
     assert_trees_close(together, jax.tree.map(lambda *a: jnp.stack(a), *alone), 1e-11, 1e-13)
     np.testing.assert_array_equal(together.x[2], [3.0, 3.0])
@@ -562,8 +568,8 @@ def test_a_start_is_never_moved_but_under_jit_not_refused():
     result = jax.jit(
         lambda x: minimize(quadratic, x, SGD, bounds=(0, 2), max_steps=9, gtol=None, record_every=1)
     )(START)
-    np.testing.assert_array_equal(result.path.x[0], START)
-    np.testing.assert_array_equal(result.path.x[1:].min(), 0.0)
+    np.testing.assert_array_equal(result.trajectory.x[0], START)
+    np.testing.assert_array_equal(result.trajectory.x[1:].min(), 0.0)
 
 
 def test_an_error_in_the_objective_comes_through():
@@ -617,7 +623,7 @@ def search_tree(x0):
     [
         lambda: jax.jit(jax.vmap(search_tree))(jnp.ones((3, 2))),
         lambda: jax.eval_shape(search_tree, START),
-        lambda: Result(*[None] * len(Result._fields)),
+        lambda: Result(Record(*[None] * 6)),
         lambda: jax.tree.map(jnp.shape, jax.jit(search_tree)(START)),
     ],
     ids=["vmapped", "eval_shape", "empty", "shapes"],

@@ -5,6 +5,7 @@ Most searches here go along a line of points that the test chooses, by an optimi
 
 import re
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,9 @@ import pytest
 from reference import CONVENTIONS, same_bits
 
 from jamsgrad import Status, amsgrad, minimize
-from jamsgrad._search.step import search, stop_options
+from jamsgrad._search.step import Record, Search, State
+from jamsgrad._search.stopping import stop_options
+from jamsgrad._search.task import Task
 
 INF, NAN = np.inf, np.nan
 OFF = {"gtol": None, "ftol": None, "xtol": None}
@@ -203,14 +206,17 @@ def test_with_a_tolerance_it_is_out_of_steps(name):
 
 
 def test_a_search_under_way_is_stopped_from_outside():
-    init, step = search(square, optax.sgd(0.1), stop_options(9, 1e-5, None, None, 1))
-    state = init(jnp.array(2.0))
-    assert (state.record.status, state.record.n_steps) == (Status.STOPPED, 0)
-    state, point = step(state)
-    assert (state.record.status, state.record.n_steps) == (Status.STOPPED, 1)
-    assert (state.record.x, state.record.fun, state.record.grad_norm) == (2.0, 4.0, 4.0)
-    assert (point.step, point.x, point.fun, point.grad_norm) == (0, 2.0, 4.0, 4.0)
-    assert state.x == 1.6  # not evaluated yet
+    for gtol in (1e-5, None):
+        stop = stop_options(9, gtol, None, None, 1)
+        one = Search(Task(square, optax.sgd(0.1), (), None, stop))
+        state = one.init(jnp.array(2.0))
+        assert (one.record(state).status, one.record(state).n_steps) == (Status.STOPPED, 0)
+        state, point = one.step(state)
+        record = one.record(state)
+        assert (record.status, record.n_steps) == (Status.STOPPED, 1)
+        assert (record.x, record.fun, record.grad_norm) == (2.0, 4.0, 4.0)
+        assert (point.x, point.fun, point.grad_norm) == (2.0, 4.0, 4.0)
+        assert state.x == 1.6  # not evaluated yet
 
 
 # NaN and infinity
@@ -337,7 +343,7 @@ def test_the_most_telling_status_wins(fun, tolerances, status):
 )
 def test_no_steps_still_evaluate_the_start(start, gtol, status):
     result = minimize(square, start, optax.sgd(0.1), max_steps=0, gtol=gtol, record_every=1)
-    assert (result.status, result.n_steps, result.path.n_recorded) == (status, 0, 1)
+    assert (result.status, result.n_steps, result.trajectory.n_recorded) == (status, 0, 1)
     assert (result.x, result.last_x, result.fun) == (start, start, start**2)
     assert result.grad_norm == 2 * start
 
@@ -373,15 +379,20 @@ def test_messages_say_what_to_look_at(status, advice):
 # The pair
 
 
+class Seen(NamedTuple):
+    state: State
+    record: Record
+
+
 def states(fun, optimizer, x, steps, opt_state=None, freeze=True, **options):
-    """The states after 0, 1, ... steps."""
+    """The states and records after 0, 1, ... steps."""
     stop = stop_options(**{"max_steps": 1000, "patience": 1} | OFF | options)
-    init, step = search(fun, optimizer, stop, freeze=freeze)
-    step = jax.jit(step)
-    found = [init(jnp.array(x), opt_state)]
+    one = Search(Task(fun, optimizer, (), None, stop), freeze=freeze)
+    step = jax.jit(one.step)
+    found = [one.init(jnp.array(x), opt_state)]
     for _ in range(steps):
         found.append(step(found[-1])[0])
-    return found
+    return [Seen(state, one.record(state)) for state in found]
 
 
 @pytest.mark.parametrize(
@@ -408,27 +419,26 @@ def test_without_freeze_only_the_record_rests(points, options, status):
     frozen, free = (walk(freeze=freeze, **options) for freeze in (True, False))
     assert all(same_bits(a.record, b.record) for a, b in zip(frozen, free, strict=True))
     assert (free[-1].record.status, free[-1].record.n_steps) == (status, 2)
-    np.testing.assert_array_equal(frozen[-1].x, points[2])
-    assert status == Status.NONFINITE or free[-1].x == points[4]
+    np.testing.assert_array_equal(frozen[-1].state.x, points[2])
+    assert status == Status.NONFINITE or free[-1].state.x == points[4]
 
 
 def test_a_step_does_not_depend_on_its_lane():
-    init, step = search(square, amsgrad(0.1), stop_options(50, 1e-2, None, 1e-9, 2))
+    stop = stop_options(50, 1e-2, None, 1e-9, 2)
+    one = Search(Task(square, amsgrad(0.1), (), None, stop))
     starts = jnp.linspace(-2, 2, 9)
-    lanes, singles = jax.vmap(init)(starts), [init(x) for x in starts]
-    together, single = jax.jit(jax.vmap(step)), jax.jit(step)
+    lanes, singles = jax.vmap(one.init)(starts), [one.init(x) for x in starts]
+    together, single = jax.jit(jax.vmap(one.step)), jax.jit(one.step)
     for _ in range(60):
         lanes, _ = together(lanes)
         singles = [single(state)[0] for state in singles]
-    assert set(np.asarray(lanes.record.status)) == {Status.GTOL, Status.MAX_STEPS}
-    for i, alone in enumerate(singles):
-        lane = jax.tree.map(lambda leaf: leaf[i], lanes)  # noqa: B023 used at once
-        assert (lane.record.n_steps, lane.record.status) == (
-            alone.record.n_steps,
-            alone.record.status,
-        )
+    found = jax.vmap(one.record)(lanes)
+    assert set(np.asarray(found.status)) == {Status.GTOL, Status.MAX_STEPS}
+    for i, alone in enumerate(map(one.record, singles)):
+        lane = jax.tree.map(lambda leaf: leaf[i], found)  # noqa: B023 used at once
+        assert (lane.n_steps, lane.status) == (alone.n_steps, alone.status)
         # A few roundings apart at most: XLA vectorises over lanes.
-        np.testing.assert_allclose(lane.record.x, alone.record.x, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(lane.x, alone.x, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(
