@@ -254,6 +254,6 @@ def _collect(
         return jax.tree.map(lambda a: a[:share], records)  # later rows filled up a chunk
 
     records = _on_each(layout, local, task, (queue, counts))
-    records = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), records)
+    records = jax.tree.map(lambda a: a.reshape(len(a) * share, *a.shape[2:]), records)
     everywhere = NamedSharding(layout.mesh, PartitionSpec())
     return jax.lax.with_sharding_constraint((records, queue.rounds), everywhere)

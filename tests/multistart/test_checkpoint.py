@@ -17,6 +17,7 @@ from jamsgrad import Status, amsgrad, multistart, problems
 
 pytest.importorskip("orbax.checkpoint")
 
+HERE = Path(__file__).parent
 BOX = problems.himmelblau.bounds
 AMSGRAD = amsgrad(0.3, b2=0.99)
 
@@ -184,7 +185,7 @@ def test_arrays_in_the_optimizer_belong_to_it(tmp_path, make, value, other):
         ({"optimizer": amsgrad(0.31, b2=0.99)}, "fun or optimizer"),
         ({"key": jax.random.key(2)}, "key or starts"),
         ({"n_starts": 201}, "key or starts"),
-        ({"sampler": "sobol"}, "key or starts"),
+        ({"starts": "sobol"}, "key or starts"),
         ({"args": (2.0,)}, "args"),
         ({"bounds": (-5.0, np.array([5.0, 5.5])), "starts": np.zeros((200, 2))}, "key or starts"),
         ({"max_steps": 1001}, "max_steps, a tolerance or patience"),
@@ -253,10 +254,10 @@ BROKEN = """
 import sys
 from pathlib import Path
 
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:3]
 from test_checkpoint import search, stop_after
 
-folder = Path(sys.argv[2])
+folder = Path(sys.argv[3])
 search(checkpoint=folder, callback=stop_after(1))
 data = [p for p in folder.rglob("*") if p.is_file() and p.parent.name == "d"]
 assert data
@@ -271,7 +272,7 @@ except ValueError as error:
 FULL = """
 import resource, signal, sys, warnings
 
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:3]
 from test_checkpoint import rows, same_bits, search
 
 expected = rows(search())
@@ -279,7 +280,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    result = search(checkpoint=sys.argv[2])
+    result = search(checkpoint=sys.argv[3])
 assert same_bits(rows(result), expected)
 print(*(warning.message for warning in caught))
 """
@@ -293,7 +294,7 @@ print(*(warning.message for warning in caught))
 def test_a_failing_file_system_is_told_and_loses_no_result(tmp_path, script, said):
     folder = str(tmp_path / "folder")
     ran = subprocess.run(
-        [sys.executable, "-c", script, Path(__file__).parents[1], folder],
+        [sys.executable, "-c", script, HERE, HERE.parent, folder],
         capture_output=True,
         text=True,
         check=False,

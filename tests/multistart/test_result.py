@@ -1,0 +1,78 @@
+"""What many searches found: sorted, searched again, saved."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from many import AMSGRAD, HOLED, N_STARTS, rows, search
+from reference import same_bits
+
+from jamsgrad import (
+    MultiStartResult,
+)
+
+# The result
+
+
+def test_top_and_order_are_sorted_and_best_is_the_first(found):
+    values = np.asarray(found.fun)[found.order]
+    assert np.all(np.diff(values) >= 0)
+    np.testing.assert_array_equal([r.fun for r in found.top(5)], values[:5])
+    assert same_bits(found.best, found.top(1)[0])
+    i = found.order[0]
+    assert same_bits(found.best.record[:5], jax.tree.map(lambda leaf: leaf[i], rows(found)[1:]))
+    assert len(found.top(N_STARTS + 1)) == N_STARTS
+
+
+def test_a_path_leads_from_the_start_to_the_result(found):
+    result = found.rerun(17, record_every=7)
+    rows_ = int(result.trajectory.n_recorded)
+    np.testing.assert_array_equal(result.trajectory.step[:rows_], np.arange(rows_) * 7)
+    assert same_bits(result.trajectory.x[0], found.starts[17])
+    assert (result.n_steps, result.status) == (found.n_steps[17], found.status[17])
+    np.testing.assert_allclose(result.x, found.x[17], rtol=1e-10)
+    assert same_bits(found.rerun(17, record_every=7), result)
+
+
+def test_the_summary_says_what_was_found(found):
+    text = found.summary()
+    assert repr(found) == str(found) == text
+    for said in ("300 searches", "300 GTOL", "Chance", *(str(m.count) for m in found.minima)):
+        assert said in text
+    text = search(radius=1.0, value=np.nan).summary()
+    assert re.search(r"\d+ GTOL, \d+ NONFINITE", text)
+
+
+def test_a_saved_result_is_read_back(found, tmp_path):
+    file = tmp_path / "result.npz"
+    result = search(radius=1.0, value=np.nan)
+    result.save(file)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.npz"]
+    read = MultiStartResult.load(file)
+    assert same_bits(rows(read), rows(result))
+    assert read.summary() == result.summary()
+    assert same_bits([m.x for m in read.minima], [m.x for m in result.minima])
+    assert same_bits(read.basin, result.basin)
+    assert same_bits(read.best, result.best)
+    with pytest.raises(ValueError, match="rerun\\(\\) needs fun and optimizer"):
+        read.rerun(17)
+    read = MultiStartResult.load(str(file), HOLED, AMSGRAD)
+    assert same_bits(read.rerun(17), result.rerun(17))
+    read.save(file)
+    assert same_bits(rows(MultiStartResult.load(file)), rows(result))
+
+
+def test_nothing_but_files_of_ours_are_loaded(found, tmp_path):
+    file = tmp_path / "result.npz"
+    np.savez(file, tree=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match="is no file that jamsgrad wrote, or broken"):
+        MultiStartResult.load(file)
+    with pytest.raises(FileNotFoundError):
+        MultiStartResult.load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("k", [-1, 1.5])
+def test_the_number_of_the_best_is_checked(found, k):
+    with pytest.raises((TypeError, ValueError), match="k must be an integer >= 0"):
+        found.top(k)
