@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from many import stop, (
+from many import (
     AMSGRAD,
     BOX,
     HOLED,
@@ -23,6 +23,7 @@ from many import stop, (
     assert_rows_close,
     rows,
     search,
+    stop,
 )
 from reference import assert_trees_close, same_bits
 
