@@ -81,7 +81,7 @@ def sample_starts(key: PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "
 
 
 def starts_and_box(
-    key: PRNGKey | None, n_starts: int | None, bounds: Tree, starts: Sampler | Tree
+    key: Tree, n_starts: int | None, bounds: Tree, starts: Sampler | Tree
 ) -> tuple[Tree, _bounds.Bounds | None]:
     """The starts that the arguments of `multistart` mean, and the box of one search.
 
@@ -91,10 +91,7 @@ def starts_and_box(
     if n_starts is not None:
         n_starts = _check.integer("n_starts", n_starts, 1)
     if isinstance(starts, str) or callable(starts):
-        method: Tree = starts
-        if isinstance(starts, str):
-            _check.one_of("starts", starts, METHODS, or_else="a function or a tree of points")
-        points = sample_starts(_needed(key), n_starts or _DEFAULT_N, bounds, method)
+        points = sample_starts(key, n_starts or _DEFAULT_N, bounds, starts)  # pyright: ignore[reportArgumentType], another word is refused there
         box = _box(bounds, points)
         if box is not None and jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), *box)):
             raise ValueError(
@@ -110,15 +107,9 @@ def starts_and_box(
     if n_points > n_starts:
         raise ValueError(f"starts holds {n_points} starts, more than n_starts = {n_starts}")
     if n_points < n_starts:
-        drawn = sample_starts(_needed(key), n_starts, box)
+        drawn = sample_starts(key, n_starts, box)
         points = jax.tree.map(lambda a, b: jnp.concatenate([a, b[n_points:]]), points, drawn)
     return points, box
-
-
-def _needed(key: PRNGKey | None) -> PRNGKey:
-    if key is None:
-        raise TypeError("key must be given to draw starts, such as key=jax.random.key(0)")
-    return key
 
 
 def _points(starts: Tree) -> Tree:
