@@ -114,14 +114,12 @@ def multistart(fun, starts, optimizer, **options):
         fun,
         (np.full(starts.shape[1], -2.0), np.full(starts.shape[1], 2.0)),
         optimizer,
-        key=jax.random.key(0),
-        n_starts=len(starts),
         starts=starts,
         mesh=jax.make_mesh((jax.device_count(),), ("x",)),
         **options,
     )
-    steps = int(np.asarray(run().n_steps, np.int64).sum())
-    return seconds(lambda: jax.block_until_ready(run().x)), steps
+    steps = int(run().n_steps.sum(dtype=np.int64))
+    return seconds(run), steps
 
 
 def queue(n):

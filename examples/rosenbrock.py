@@ -42,12 +42,12 @@ def main(argv=None):
     }
     optimizers["Adam"] = optax.adam(args.learning_rate)
     results = {name: search(optimizer, args.steps) for name, optimizer in optimizers.items()}
-    # The best first: its path is the longest, and the pictures draw it below the others.
+    # The best first: its trajectory is the longest, and the pictures draw it below the others.
     results = dict(sorted(results.items(), key=lambda item: item[1].fun))
 
     print(f"{'':8} {'steps':>6} {'f':>9} {'grad_norm':>9}  status")
     for name, result in results.items():
-        status = jamsgrad.Status(int(result.status)).name
+        status = result.reason.name
         print(f"{name:8} {result.n_steps:6} {result.fun:9.2e} {result.grad_norm:9.2e}  {status}")
 
     view = ROSENBROCK._replace(bounds=VIEW)

@@ -41,11 +41,9 @@ def search(args):
     )
     if jax.process_index() == 0:
         args.out.mkdir(parents=True, exist_ok=True)
-        file = args.out / "sharded_multistart.npz"
-        result.save(file)
-        x = jamsgrad.MultiStartResult.load(file).x
+        result.save(args.out / "sharded_multistart.npz")
         print(f"{jax.process_count()} processes, {jax.device_count()} devices\n{result}")
-        print(f"x of all starts has the SHA-256 {hashlib.sha256(x.tobytes()).hexdigest()}")
+        print(f"x of all starts has the SHA-256 {hashlib.sha256(result.x.tobytes()).hexdigest()}")
 
 
 def on_this_machine(processes, argv):

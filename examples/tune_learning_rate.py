@@ -53,15 +53,15 @@ def main(argv=None):
         gtol=1e-2,
         record_every=1,
     )
-    print(f"learning rate {args.first:g}: loss {jnp.exp(tuned.path.fun[0]):.2e}")
+    print(f"learning rate {args.first:g}: loss {jnp.exp(tuned.trajectory.fun[0]):.2e}")
     print(f"learning rate {jnp.exp(tuned.x):.3g}: loss {jnp.exp(tuned.fun):.2e}, tuned")
-    print(jamsgrad.Status(int(tuned.status)).message)
+    print(tuned.message)
 
     grid = jnp.linspace(jnp.log(args.first / 2), jnp.log(2.0), 400)
     swept = jax.jit(jax.vmap(loss))(grid)
     figure, ax = plt.subplots(layout="constrained")
     ax.plot(np.exp(grid), np.exp(swept), color="0.6", label="sweep of 400 learning rates")
-    rates, losses = np.exp(tuned.path.x), np.exp(tuned.path.fun)
+    rates, losses = np.exp(tuned.trajectory.x), np.exp(tuned.trajectory.fun)
     ax.plot(rates, losses, ".--", color="#d55e00", label="tuned by its gradient")
     ax.plot(rates[0], losses[0], "o", color="#0072b2", label="first")
     ax.plot(np.exp(tuned.x), np.exp(tuned.fun), "k*", markersize=14, label="best")

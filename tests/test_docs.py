@@ -57,9 +57,10 @@ def test_links_lead_to_files(page):
 
 def test_every_public_name_is_in_the_reference():
     shown = re.findall(r"^::: jamsgrad\.([\w.]+)$", "".join(PAGES.values()), re.MULTILINE)
+    public = {name for name in dir(jamsgrad) if name[0] != "_"}
     modules = {m.name for m in pkgutil.iter_modules(jamsgrad.__path__) if m.name[0] != "_"}
     pictures = {f"plots.{name}" for name, x in vars(plots).items() if inspect.isfunction(x)}
-    assert sorted(shown) == sorted({*dir(jamsgrad)} | modules | pictures)
+    assert sorted(shown) == sorted(public | modules | pictures)
 
 
 def test_ci_runs_the_test_command_of_the_readme():
