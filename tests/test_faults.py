@@ -160,7 +160,7 @@ def test_errors_of_ones_own_come_through(search, options):
         search(**options)
 
 
-@pytest.mark.parametrize("name", ["sampler", "callback"])
+@pytest.mark.parametrize("name", ["starts", "callback"])
 def test_errors_of_ones_own_come_through_from_many(name):
     with pytest.raises(OwnError):
         many(**{name: fails})
@@ -347,17 +347,25 @@ def test_a_loop_that_is_no_word_is_refused(loop):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"key": None}, TypeError, "key must be one key, such as jax.random.key(0), got None"),
+        ({"key": None}, TypeError, "key must be given to draw starts, such as key=jax.random.k"),
         ({"key": 7}, TypeError, "key must be one key, such as jax.random.key(0), got 7"),
         ({"key": jax.random.split(KEY)}, TypeError, "key must be one key"),
         ({"bounds": (None, None)}, ValueError, "the bounds None and None hold no numbers"),
         ({"bounds": np.zeros((0, 2))}, ValueError, "hold no numbers"),
         ({"bounds": [(0, 1), (0,)]}, ValueError, "bounds as a list must hold n pairs"),
         ({"bounds": (np.zeros(2), np.nan)}, ValueError, "bounds of x are NaN: lower [0. 0.]"),
-        ({"sampler": np.zeros(2)}, ValueError, "'lhs' or a function, got array([0., 0.])"),
-        ({"sampler": lambda key, n, box: None}, ValueError, "starts must have the shape (1024, 2)"),
-        ({"starts": "sobol"}, TypeError, "starts must be an array or a number, got 'sobol'"),
-        ({"starts": fails}, TypeError, "starts must be an array or a number, got <function fails"),
+        ({"key": None, "starts": np.zeros((3, 2)), "n_starts": 4}, TypeError, "key must be given"),
+        ({"starts": np.zeros(2)}, ValueError, "bound array([-2., -2.]) does not fit x of shape"),
+        ({"starts": lambda key, n, box: None}, ValueError, "starts must have the shape (1024, 2)"),
+        ({"starts": "halton"}, ValueError, "starts must be one of 'uniform', 'sobol', 'lhs'"),
+        ({"starts": ["sobol"]}, TypeError, "starts must be an array or a number, got array(['sob"),
+        ({"starts": b"sobol"}, TypeError, "starts must be an array or a number, got b'sobol'"),
+        ({"starts": {"a": fails}}, TypeError, "starts['a'] must be an array or a number, got <fun"),
+        (
+            {"starts": np.zeros((3, 2)), "n_starts": 2},
+            ValueError,
+            "starts holds 3 starts, more than",
+        ),
         ({"starts": [[0.0, 0.0], [1.0]]}, ValueError, "starts as a list must hold points of one s"),
         (
             {"starts": np.zeros((0, 2))},
@@ -376,6 +384,13 @@ def test_a_loop_that_is_no_word_is_refused(loop):
 def test_what_many_cannot_use_is_refused(options, error, said):
     with pytest.raises(error, match=re.escape(said)):
         many(**options)
+
+
+@pytest.mark.parametrize("starts", [np.zeros(2), "halton", None], ids=repr)
+def test_points_cannot_be_drawn_as_points(starts):
+    said = f"'lhs' or a function, got {starts!r}"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        sample_starts(KEY, 4, BOX, starts)
 
 
 @pytest.mark.parametrize(
@@ -403,13 +418,13 @@ def test_a_file_is_no_folder_for_a_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("i", [None, slice(2), 1.0, -1, 9], ids=repr)
-def test_the_path_of_what_is_no_start_is_refused(i):
+def test_what_is_no_start_is_not_run_again(i):
     result = many(n_starts=4)
     allowed = "an integer >= 0" if i != 9 else "the number of one of 4 starts"
     with pytest.raises(
         (TypeError, ValueError), match=f"i must be {allowed}, got {re.escape(repr(i))}"
     ):
-        result.path(i)
+        result.rerun(i)
 
 
 def test_a_million_starts_are_a_number_like_others():
