@@ -49,8 +49,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
       [('minimum', 16)]
     """
 
-    record: Record[np.ndarray]
     starts: Tree
+    record: Record[np.ndarray]
     lane_efficiency: float
     seconds: float
     compile_seconds: float

@@ -48,7 +48,7 @@ def sample_starts(key: PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "
 
     Raises:
       ValueError: if n_starts or starts is none of these, a bound is infinite or NaN, the bounds are
-        reversed or do not fit each other, or a sampler's starts are not of that shape or outside.
+        reversed or do not fit each other, or a function's starts are not of that shape or outside.
       TypeError: if n_starts is not an integer, the key is none, or the bounds are in none of these
         forms.
 
