@@ -319,9 +319,9 @@ def test_points_of_ones_own_need_neither_a_key_nor_their_number():
     own = np.linspace(-0.5, 0.5, 14).reshape(7, 2)
     result = multistart(problems.bowl.fun, BOX, SGD, starts=own)
     assert same_bits(result.starts, own)
-    with pytest.raises(TypeError, match="key must be one key, such as jax.random.key.0., got None"):
+    with pytest.raises(TypeError, match=r"key must be one key, such as .*, got None"):
         multistart(problems.bowl.fun, BOX, SGD, starts=own, n_starts=8)
-    with pytest.raises(TypeError, match="key must be one key, such as jax.random.key.0., got None"):
+    with pytest.raises(TypeError, match=r"key must be one key, such as .*, got None"):
         multistart(problems.bowl.fun, BOX, SGD)
     assert len(multistart(problems.bowl.fun, BOX, SGD, key=KEY, max_steps=0).fun) == 1024
 
