@@ -9,6 +9,7 @@ from textwrap import dedent
 from typing import Any
 
 import griffe
+import numpy as np
 
 
 class Markdown(griffe.Extension):
@@ -30,11 +31,12 @@ class Markdown(griffe.Extension):
         for function in decorated:
             made = getattr(importlib.import_module(mod.path), function.name)
             shown = inspected[function.name]
+            shown.docstring = function.docstring
             if isinstance(shown, griffe.Attribute):
                 shown.annotation, shown.value = type(made).__name__, None
-                made = made[1]  # the function in the problem
-            shown.docstring = function.docstring
-            shown.docstring.value = inspect.getdoc(made)
+                shown.docstring.value += f"\n\n{_facts(made)}"
+            else:
+                shown.docstring.value = inspect.getdoc(made)
             shown.docstring.parent = shown
             mod.set_member(function.name, shown)
 
@@ -44,6 +46,19 @@ def to_markdown(docstring: str) -> str:
     docstring = re.sub(r"^\.\. math::(.*(?:\n(?:  .*)?)*)", _equation, docstring, flags=re.M)
     docstring = re.sub(r"^Example:$", "Examples:", docstring, flags=re.M)
     return re.sub(r"^References:\n((?:  .*\n?)+)", _references, docstring, flags=re.M)
+
+
+def _facts(problem: Any) -> str:
+    """What a problem states of itself; families say it in docstrings of their own."""
+    low, high = np.atleast_1d(*problem.bounds)
+    box = " x ".join(f"[{a:g}, {b:g}]" for a, b in zip(low, high, strict=True))
+    if hasattr(problem, "gradient"):
+        mean = f"the mean gradient is {problem.expected_gradient:.5g}"
+        known = f"On {box} the best x is {problem.minimizer:g}, and {mean}."
+    else:
+        points = ", ".join(f"({x0:.5g}, {x1:.5g})" for x0, x1 in problem.minimizers)
+        known = f"The box is {box}, the minimum {problem.minimum:.5g} at {points}."
+    return f"{known}\n\nReferences:\n  {problem.source}.\n"
 
 
 def _equation(match: re.Match) -> str:

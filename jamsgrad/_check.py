@@ -1,8 +1,9 @@
 """Clear errors for bad arguments: numbers, words, keys, and trees of arrays."""
 
+import contextlib
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -24,36 +25,23 @@ def in_range(
         return value
     end = ")" if open_high else "]"
     allowed = f">= {low:g}" if high == math.inf else f"in [{low:g}, {high:g}{end}"
+    expected = f"a real number {allowed}"
     try:
-        if isinstance(value, str):
-            raise TypeError
-        number = float(value)
+        number = _converted(name, expected, value, float, str, TypeError, ValueError)
     except OverflowError:
         number = math.inf
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{name} must be a real number {allowed}, got {value!r} of type {type(value).__name__}"
-        ) from None
-    below = number < high if open_high else number <= high
-    if not (math.isfinite(number) and number >= low and below):
+    inside = low <= number < high if open_high else low <= number <= high
+    if not (math.isfinite(number) and inside):
         raise ValueError(f"{name} must be a finite number {allowed}, got {value!r}")
     return number
 
 
 def integer(name: str, value: Any, low: int) -> int:
     """`value` as an int from `low` to the largest int32, which counts steps, or an error."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"{name} must be an integer >= {low}, got {value!r} of type {type(value).__name__}"
-        ) from None
-    if number < low:
-        raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
-    if number > _INT32_MAX:
-        raise ValueError(f"{name} must be an integer <= 2**31 - 1, got {value!r}")
+    number = _converted(name, f"an integer >= {low}", value, operator.index, bool, TypeError)
+    if not low <= number <= _INT32_MAX:
+        limit = f">= {low}" if number < low else "<= 2**31 - 1"
+        raise ValueError(f"{name} must be an integer {limit}, got {value!r}")
     return number
 
 
@@ -77,12 +65,10 @@ def hashable(name: str, value: Any) -> None:
 
 def key(name: str, value: Any) -> None:
     """Raise unless `value` is one random key of JAX, of the new kind or the old."""
-    try:
-        single = jax.random.key_data(value).ndim == 1
-    except (TypeError, ValueError):
-        single = False
-    if not single:
-        raise TypeError(f"{name} must be one key, such as jax.random.key(0), got {value!r}")
+    with contextlib.suppress(TypeError, ValueError):
+        if jax.random.key_data(value).ndim == 1:
+            return
+    raise TypeError(f"{name} must be one key, such as jax.random.key(0), got {value!r}")
 
 
 def arrays(name: str, tree: Any) -> None:
@@ -93,14 +79,9 @@ def arrays(name: str, tree: Any) -> None:
 
 def array(name: str, value: Any) -> Any:
     """The abstract value of an array or a number, or an error if JAX knows no such array."""
-    try:
-        if isinstance(value, jax.ShapeDtypeStruct):
-            raise TypeError
-        return jax.typeof(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(
-            f"{name} must be an array or a number, got {value!r} of type {type(value).__name__}"
-        ) from None
+    fails = (TypeError, ValueError, OverflowError)
+    but = jax.ShapeDtypeStruct
+    return _converted(name, "an array or a number", value, jax.typeof, but, *fails)
 
 
 def same_type(name: str, tree: Any, like: Any, *, any_width: bool = False) -> None:
@@ -108,11 +89,9 @@ def same_type(name: str, tree: Any, like: Any, *, any_width: bool = False) -> No
 
     With `any_width` floating numbers may have more or fewer bits.
     """
-    if jax.tree.structure(tree) != jax.tree.structure(like):
-        raise TypeError(
-            f"{name} must have the structure {jax.tree.structure(like)}, "
-            f"got {jax.tree.structure(tree)}"
-        )
+    structure, expected = jax.tree.structure(tree), jax.tree.structure(like)
+    if structure != expected:
+        raise TypeError(f"{name} must have the structure {expected}, got {structure}")
     arrays(name, tree)
     tree, like = (jax.eval_shape(lambda given: given, given) for given in (tree, like))
 
@@ -129,3 +108,13 @@ def same_type(name: str, tree: Any, like: Any, *, any_width: bool = False) -> No
                 f"{name}{jax.tree_util.keystr(path)} must be {expected.dtype}"
                 f"{list(expected.shape)}, got {leaf.dtype}{list(leaf.shape)}"
             )
+
+
+def _converted(
+    name: str, expected: str, value: Any, convert: Callable, but: type, *fails: type[Exception]
+) -> Any:
+    """`convert(value)`, or an error where it `fails` or where the value is of the type `but`."""
+    if not isinstance(value, but):
+        with contextlib.suppress(*fails):
+            return convert(value)
+    raise TypeError(f"{name} must be {expected}, got {value!r} of type {type(value).__name__}")

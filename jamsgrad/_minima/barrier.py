@@ -1,15 +1,13 @@
 """Whether two points lie in different wells: does the value rise and fall between?"""
 
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jamsgrad._minima.objective import RowObjective, of_rows
-from jamsgrad._tree import Numeric, Tree, ceil_div
+from jamsgrad._minima.objective import RowObjective
+from jamsgrad._tree import Numeric, ceil_div
 
 _CHANGE, _ULPS, _NOISE, _CANCELLED = 1e-2, 16, 8, 64  # of the inequality in `_is_barrier`
 _ALONG = 33  # points on the line, its ends among them
@@ -17,22 +15,6 @@ _DIRECTIONS = 4  # directions aside
 _PAIRS = 1 << 14  # in one call
 _BATCH = 128  # pairs at once: about as many evaluations as there are lanes in a search
 _NUMBERS = 1 << 22  # at most, in the pairs of a call, and in the points of a batch
-
-
-class _Pairs(NamedTuple):
-    a: jax.Array | np.ndarray  # rows, shape (pairs, d)
-    b: jax.Array | np.ndarray
-    distance: jax.Array | np.ndarray  # from a to b, in scales, shape (pairs,)
-
-
-class _Shared(NamedTuple):
-    """What all pairs have in common."""
-
-    directions: jax.Array | np.ndarray  # random, one scale long, shape (_DIRECTIONS, d)
-    low: jax.Array | np.ndarray  # the box, shape (d,)
-    high: jax.Array | np.ndarray
-    radius: Numeric  # in scales
-    eps: Numeric  # of the least precise leaf
 
 
 def divided(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
@@ -50,24 +32,20 @@ def divided(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float
     size = np.maximum(np.abs(a), objective.scale)
     (differ,) = np.nonzero((np.abs(b - a) > _ULPS * eps * size).any(axis=1))
 
-    def cast(tree: Tree) -> Tree:
-        return jax.tree.map(partial(np.asarray, dtype=objective.dtype), tree)
-
     directions = np.random.default_rng(0).standard_normal((_DIRECTIONS, d))
     directions *= objective.scale / np.linalg.norm(directions, axis=1, keepdims=True)
-    shared = cast(_Shared(directions, objective.low, objective.high, radius, eps))
+    distance = np.linalg.norm((b - a) / objective.scale, axis=1)
+    cast = partial(np.asarray, dtype=objective.dtype)
+    pairs = [cast(a), cast(b), cast(distance)]
+    shared = [cast(directions), cast(objective.low), cast(objective.high), cast(radius)]
     n_batch = _fitting(_BATCH, d * (_ALONG + 2 * _DIRECTIONS))
     n_pairs = n_batch * _fitting(_PAIRS // n_batch, d * n_batch)
     for i in range(0, len(differ), n_pairs):
         some = differ[i : i + n_pairs]
         # The number of pairs is compiled in: the last one fills up, in batches that are skipped.
         filled = np.pad(some, (0, n_pairs - len(some)), mode="edge")
-        distance = np.linalg.norm((b[filled] - a[filled]) / objective.scale, axis=1)
-        pairs = cast(_Pairs(a[filled], b[filled], distance))
         n_batches = ceil_div(len(some), n_batch)
-        found = _divided(
-            objective.fun, objective.args, objective.like, pairs, shared, n_batch, n_batches
-        )
+        found = _divided(objective, [x[filled] for x in pairs], shared, eps, n_batch, n_batches)
         result[some] = np.asarray(found)[: len(some)]
     return result
 
@@ -77,35 +55,35 @@ def _fitting(most: int, numbers: int) -> int:
     return max(1, min(most, _NUMBERS // numbers))
 
 
-@partial(jax.jit, static_argnames=("fun", "n_batch"))
+@partial(jax.jit, static_argnames="n_batch")
 def _divided(
-    fun: Callable[..., jax.Array],
-    args: tuple,
-    like: Tree,
-    pairs: _Pairs,
-    shared: _Shared,
+    objective: RowObjective,
+    pairs: list[jax.Array],
+    shared: list[jax.Array],
+    eps: Numeric,
     n_batch: int,
     n_batches: Numeric,
 ) -> jax.Array:
-    """Whether a barrier divides the pairs, for the first `n_batches` batches of them."""
-    directions, low, high, radius, eps = shared
+    """Whether a barrier divides the pairs, for the first `n_batches` batches of them.
+
+    `pairs` are rows a, rows b and the distances between; `shared` is what all have in common.
+    """
+    directions, low, high, radius = shared
     steps = jnp.linspace(0, 1, _ALONG, dtype=low.dtype)[:, None]
 
     def one(a: jax.Array, b: jax.Array, distance: jax.Array) -> jax.Array:
         along = (1 - steps) * a[None] + steps * b[None]
         rows = [along, a[None] + distance * directions, a[None] + radius * directions]
         rows = jnp.clip(jnp.concatenate(rows), low[None], high[None])
-        values = jax.vmap(of_rows(fun, args, like))(rows)
+        values = jax.vmap(objective)(rows)
         along, near, far = jnp.split(values, [_ALONG, _ALONG + _DIRECTIONS])
         return _is_barrier(along, near, far, eps)
 
     def batch(i: Numeric, found: jax.Array) -> jax.Array:
-        some = jax.tree.map(
-            lambda array: jax.lax.dynamic_slice_in_dim(array, i * n_batch, n_batch), pairs
-        )
+        some = [jax.lax.dynamic_slice_in_dim(x, i * n_batch, n_batch) for x in pairs]
         return jax.lax.dynamic_update_slice_in_dim(found, jax.vmap(one)(*some), i * n_batch, 0)
 
-    return jax.lax.fori_loop(0, n_batches, batch, jnp.zeros(len(pairs.a), bool))
+    return jax.lax.fori_loop(0, n_batches, batch, jnp.zeros(len(pairs[0]), bool))
 
 
 def _is_barrier(along: jax.Array, near: jax.Array, far: jax.Array, eps: Numeric) -> jax.Array:

@@ -1,14 +1,10 @@
 """Which points are of one minimum: near each other, and with no barrier between them."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import scipy  # its modules load when first used
 
 from jamsgrad._minima.barrier import divided
 from jamsgrad._minima.objective import RowObjective
-
-if TYPE_CHECKING:
-    from scipy.spatial import KDTree
 
 _MANY = 1000  # leaders: where there are more, most of those to come lead nothing but themselves
 
@@ -38,9 +34,7 @@ def leaders(points: np.ndarray, tol: float) -> np.ndarray:
     The first unassigned point becomes a leader, and takes all unassigned points within tol of it in
     every coordinate, itself among them.
     """
-    from scipy.spatial import KDTree  # noqa: PLC0415, slow to import
-
-    tree = KDTree(points, balanced_tree=False)  # balancing is slow where points agree
+    tree = scipy.spatial.KDTree(points, balanced_tree=False)  # balancing is slow where points agree
     leader = np.full(len(points), -1)
     _cover(tree, tol, leader, _MANY)
     rest = np.flatnonzero(leader < 0)
@@ -53,7 +47,7 @@ def leaders(points: np.ndarray, tol: float) -> np.ndarray:
     return leader
 
 
-def _cover(tree: "KDTree", tol: float, leader: np.ndarray, most: int) -> None:
+def _cover(tree: "scipy.spatial.KDTree", tol: float, leader: np.ndarray, most: int) -> None:
     """Greedy cover of the points of the tree that have no leader yet, by `most` new leaders."""
     for i in np.flatnonzero(leader < 0):
         if leader[i] < 0 and most:
@@ -70,13 +64,11 @@ def _alone(points: np.ndarray, tol: float) -> np.ndarray:
     of a lattice is compared. If a point has a neighbour within tol, that neighbour's cell has its
     point within 2 tol.
     """
-    from scipy.spatial import KDTree  # noqa: PLC0415, slow to import
-
     shift = np.random.default_rng(0).random(points.shape[1])  # minima may be round numbers
     cells = np.floor(points / tol + shift)
     _, first, counts = np.unique(cells, axis=0, return_index=True, return_counts=True)
     of_cells = points[first]
-    distance, _ = KDTree(of_cells, balanced_tree=False).query(
+    distance, _ = scipy.spatial.KDTree(of_cells, balanced_tree=False).query(
         of_cells, k=2, p=np.inf, distance_upper_bound=2.01 * tol
     )
     alone = np.zeros(len(points), bool)
@@ -88,15 +80,12 @@ def _joined(
     objective: RowObjective, points: np.ndarray, leader: np.ndarray, tol: float
 ) -> np.ndarray:
     """The leaders, after neighbouring clusters that no barrier divides were joined."""
-    from scipy.sparse import coo_array  # noqa: PLC0415, slow to import
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
-
     best, cluster = np.unique(leader, return_inverse=True)
     a, b = _neighbours(points[best] / objective.scale, 3 * tol)
     joins = ~divided(objective, points[best[a]], points[best[b]], tol)
     a, b = a[joins], b[joins]
-    graph = coo_array((np.ones(len(a)), (a, b)), shape=(len(best),) * 2)
-    _, component = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(a)), (a, b)), shape=(len(best),) * 2)
+    _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
     _, first = np.unique(component, return_index=True)
     return best[first[component[cluster]]]
 
@@ -106,9 +95,7 @@ def _neighbours(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarr
 
     Eight hold a valley together; all could be thousands.
     """
-    from scipy.spatial import KDTree  # noqa: PLC0415, slow to import
-
-    _, near = KDTree(points).query(points, k=9, p=np.inf, distance_upper_bound=radius)
+    _, near = scipy.spatial.KDTree(points).query(points, k=9, p=np.inf, distance_upper_bound=radius)
     near = np.asarray(near)[:, 1:]  # without the point itself
     a, which = np.nonzero(near < len(points))  # there may be fewer
     a, b = np.unique(np.sort([a, near[a, which]], axis=0), axis=1)

@@ -1,21 +1,17 @@
 """What kind of point a search ended in, by the gradient and the Hessian there."""
 
-from collections.abc import Callable
-from functools import partial
-
 import jax
 import numpy as np
 
-from jamsgrad._minima.objective import RowObjective, of_rows
-from jamsgrad._tree import Tree
+from jamsgrad._minima.objective import RowObjective
 
 
 def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]:
     """The kind of the point, and the condition number of its Hessian: see `Minimum`."""
-    fun, args, like, low, high, scale = objective
+    low, high = objective.low, objective.high
     try:
         row = point.astype(objective.dtype)
-        grad, hessian = map(np.asarray, _derivatives(fun, args, like, row))
+        grad, hessian = map(np.asarray, _derivatives(objective, row))
     except (TypeError, ValueError, NotImplementedError):
         return "unknown", np.nan  # a custom derivative may not have a second one
     if not (np.isfinite(grad).all() and np.isfinite(hessian).all()):
@@ -32,7 +28,7 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
     # A curvature counts as zero if rounding may have made it, or if it is so flat that the gradient
     # which is left would carry the minimum away by a tenth of the scale.
     rounding = 100 * point.size * np.finfo(hessian.dtype).eps * size.max()
-    zero = max(rounding, 10 * np.abs(grad / scale)[free].max())
+    zero = max(rounding, 10 * np.abs(grad / objective.scale)[free].max())
     flat = (size <= zero).any()
     condition = np.inf if flat else float(size.max() / size.min())
     if (curvature < -zero).any():
@@ -40,9 +36,6 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
     return "flat" if flat and not held.any() else otherwise, condition
 
 
-@partial(jax.jit, static_argnames="fun")
-def _derivatives(
-    fun: Callable[..., jax.Array], args: tuple, like: Tree, row: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    objective = of_rows(fun, args, like)
+@jax.jit
+def _derivatives(objective: RowObjective, row: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.grad(objective)(row), jax.hessian(objective)(row)

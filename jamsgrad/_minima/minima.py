@@ -78,13 +78,12 @@ def distinct_minima(
     0.1 max(1, |x|).
 
     Args:
-      fun: the objective, `fun(x, *args)`, a real scalar.
+      fun, args: the objective, `fun(x, *args)`, a real scalar.
       x: where the searches ended, a tree of arrays, the points as first axis; a complex number
         counts as two coordinates.
       values: the values there, shape (k,). Points that are not finite or have no finite value are
         left out: NaN is the value of a search without success.
       bounds: the box of the searches, or None.
-      args: further arguments of `fun`.
       n_searches: how many searches there were, failed ones included.
       tol: how far points of one minimum may lie from its best one, as a part of the scale, without
         others between them; above 0.
@@ -101,9 +100,8 @@ def distinct_minima(
     if not finite.any():
         return (), basin
     # Best first. Equal values are ordered by the first coordinates of their points, because the
-    # order in which they were found must not count.
-    keys = (np.where(finite, values, np.inf), *points.T[:3])
-    order = np.lexsort(keys[::-1])[: finite.sum()]  # lexsort wants the first key last
+    # order in which they were found must not count. To `lexsort` the last key counts most.
+    order = np.lexsort((*points.T[2::-1], np.where(finite, values, np.inf)))[: finite.sum()]
     points, values = points[order], values[order]
 
     low, high = end_rows(bounds, points.shape[1])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jamsgrad._tree import Numeric, PRNGKey
-from jamsgrad.problems._problem import complete, make_private
+from jamsgrad.problems._problem import make_private
 
 _Gradient = Callable[[Numeric, PRNGKey], jax.Array]
 
@@ -56,8 +56,6 @@ def _reddi(*, expected_gradient: float, where: str) -> Callable[[_Gradient], Onl
 
     def decorate(gradient: _Gradient) -> OnlineProblem:
         name, source = make_private(gradient), f"{_REDDI}, {where}"
-        facts = f"On [-1, 1] the best x is -1, and the mean gradient is {expected_gradient:.5g}."
-        complete(gradient, facts, source)
         return OnlineProblem(name, gradient, (-1.0, 1.0), -1.0, expected_gradient, source)
 
     return decorate
@@ -70,14 +68,12 @@ def _reddi(*, expected_gradient: float, where: str) -> Callable[[_Gradient], Onl
 @_reddi(expected_gradient=1 / 3, where="Section 3, Theorem 1 with C = 3 (it asks for C > 2)")
 def reddi_theorem1(t: Numeric, key: PRNGKey) -> jax.Array:
     """3 in the first of every three steps, -1 in the others."""
-    del key
     return jnp.where(jnp.mod(t, 3) == 1, 3.0, -1.0)
 
 
 @_reddi(expected_gradient=10 / 101, where="Section 5, synthetic experiments, online")
 def reddi_online(t: Numeric, key: PRNGKey) -> jax.Array:
     """1010 in the first of every 101 steps, -10 in the others."""
-    del key
     return jnp.where(jnp.mod(t, 101) == 1, 1010.0, -10.0)
 
 

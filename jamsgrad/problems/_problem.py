@@ -1,13 +1,13 @@
 """What a problem is, and how a decorated function becomes one or a family of them.
 
 A problem is one block: a function, its docstring, and a decorator that states what is known about
-it. `all_problems` lists every block, and the docstrings are completed from what was stated.
+it. `all_problems` lists every block.
 """
 
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jamsgrad import _check
-
-Function = Callable[[jax.Array], jax.Array]
 
 JAMIL_YANG = "Jamil and Yang, A literature survey of benchmark functions, IJMMNO 4, 2013"
 LIBRARY = "box: Surjanovic and Bingham, Virtual Library of Simulation Experiments, 2013"
@@ -56,55 +54,48 @@ class Problem(NamedTuple):
 class Family(Protocol):
     """A function of n that returns the problem of n variables."""
 
-    __name__: str
-
     def __call__(self, n: int) -> Problem: ...
 
 
+_Function = Callable[[jax.Array], jax.Array]
+_Point = tuple[float, float]
 _of_two: dict[str, Problem] = {}
 _families: dict[str, Family] = {}
 
 
 def of_two(
-    *,
-    box: tuple[ArrayLike, ArrayLike],
-    at: Sequence[tuple[float, float]],
-    minimum: float,
-    source: str,
-) -> Callable[[Function], Problem]:
+    *, box: tuple[ArrayLike, ArrayLike], at: list[_Point], minimum: float = 0.0, source: str
+) -> Callable[[_Function], Problem]:
     """Turn a function of two variables into a `Problem`; `at` holds all its minimizers."""
 
-    def decorate(fun: Function) -> Problem:
+    def decorate(fun: _Function) -> Problem:
         name = make_private(fun)
-        problem = Problem(name, fun, _box(box, 2), _constant(at), minimum, source)
-        (low0, low1), (high0, high1) = problem.bounds
-        points = ", ".join(f"({x0:.5g}, {x1:.5g})" for x0, x1 in at)
-        sides = f"[{low0:g}, {high0:g}] x [{low1:g}, {high1:g}]"
-        complete(fun, f"The box is {sides}, the minimum {minimum:.5g} at {points}.", source)
-        _of_two[name] = problem
-        return problem
+        bounds = (_constant(box[0], 2), _constant(box[1], 2))
+        _of_two[name] = Problem(name, fun, bounds, _constant(at, len(at), 2), minimum, source)
+        return _of_two[name]
 
     return decorate
 
 
 def family(
-    *, box: tuple[float, float], at: float, minimum: float, source: str, least: int = 1
-) -> Callable[[Function], Family]:
+    *, box: _Point, at: float = 0.0, minimum: float = 0.0, source: str, least: int = 1
+) -> Callable[[_Function], Family]:
     """Turn a function of n >= `least` variables into a function of n that returns its `Problem`.
 
     The only minimizer is (`at`, ..., `at`); the value there is n times `minimum`.
     """
 
-    def decorate(fun: Function) -> Family:
+    def decorate(fun: _Function) -> Family:
         name = make_private(fun)
 
         def problem(n: int) -> Problem:
             n = _check.integer(f"{name}: n", n, least)
-            point = _constant(np.full((1, n), at))
-            return Problem(name, fun, _box(box, n), point, minimum * n, source)
+            bounds = (_constant(box[0], n), _constant(box[1], n))
+            return Problem(name, fun, bounds, _constant(at, 1, n), minimum * n, source)
 
         value = f"{minimum:.5g} n" if minimum else "0"
-        text, _, example = _doc(fun).partition("Example:\n")
+        written = inspect.getdoc(fun) or ""  # python -OO leaves none
+        text, _, example = written.partition("Example:\n")
         problem.__doc__ = f"""{text}Args:
   n: number of variables, at least {least}.
 
@@ -118,7 +109,9 @@ Raises:
 Example:
 {example}
 
-{_references(source)}"""
+References:
+{textwrap.indent(textwrap.fill(f"{source}.", 94), "  ")}
+"""
         problem.__name__ = problem.__qualname__ = name
         problem.__module__ = fun.__module__
         _families[name] = problem
@@ -153,47 +146,22 @@ def all_problems(n: int) -> tuple[Problem, ...]:
 
 
 def sqrt(u: jax.Array) -> jax.Array:
-    """The square root whose derivative at 0 is 0; the true one is infinite.
-
-    The inner `where` keeps the infinity out of the unused branch too: there it would meet a
-    factor 0 and become NaN.
-    """
+    """The square root whose derivative at 0 is 0; the true one is infinite."""
     zero = u == 0
+    # The inner `where` keeps the infinity out of the unused branch, where 0 times it would be NaN.
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, u)))
 
 
 def make_private(fun: Callable) -> str:
-    """Rename the function f to _f, and return the name f, which the problem takes over.
-
-    The function also becomes the attribute _f of its module, where pickle looks it up.
-    """
+    """Rename f to _f, also in its module, where pickle looks, and return f, the problem's name."""
     name = fun.__name__
     fun.__name__ = fun.__qualname__ = f"_{name}"
     setattr(sys.modules[fun.__module__], fun.__name__, fun)
     return name
 
 
-def complete(fun: Callable, facts: str, source: str) -> None:
-    """Add the facts and the source to the function's docstring."""
-    fun.__doc__ = f"{_doc(fun)}\n\n{textwrap.fill(facts, 98)}\n\n{_references(source)}"
-
-
-def _constant(values: ArrayLike) -> np.ndarray:
+def _constant(values: ArrayLike, *shape: int) -> np.ndarray:
     """A float64 array that nobody can change: the problems are shared by all who import them."""
-    array = np.array(values, dtype=np.float64)
+    array = np.array(np.broadcast_to(values, shape), dtype=np.float64)
     array.setflags(write=False)
     return array
-
-
-def _box(box: tuple[ArrayLike, ArrayLike], n: int) -> tuple[np.ndarray, np.ndarray]:
-    lower, upper = (_constant(np.broadcast_to(end, n)) for end in box)
-    return lower, upper
-
-
-def _doc(fun: Callable) -> str:
-    return inspect.getdoc(fun) or ""  # python -OO leaves none
-
-
-def _references(source: str) -> str:
-    lines = textwrap.wrap(f"{source}.", 94)
-    return "\n  ".join(["References:", *lines]) + "\n"

@@ -13,7 +13,6 @@ _DIXON_SZEGO = "Dixon and Szegö, The global optimization problem, 1978"
 @of_two(
     box=(-1, 1),
     at=[(0, 0)],
-    minimum=0.0,
     source="Brownlee, Gradient descent optimization with AMSGrad from scratch, 2021",
 )
 def bowl(x: jax.Array) -> jax.Array:
@@ -22,14 +21,14 @@ def bowl(x: jax.Array) -> jax.Array:
     return x0**2 + x1**2
 
 
-@of_two(box=(-10, 10), at=[(1, 3)], minimum=0.0, source=JAMIL_YANG)
+@of_two(box=(-10, 10), at=[(1, 3)], source=JAMIL_YANG)
 def booth(x: jax.Array) -> jax.Array:
     """Booth's function: a convex quadratic."""
     x0, x1 = x
     return (x0 + 2 * x1 - 7) ** 2 + (2 * x0 + x1 - 5) ** 2
 
 
-@of_two(box=(-10, 10), at=[(0, 0)], minimum=0.0, source=JAMIL_YANG)
+@of_two(box=(-10, 10), at=[(0, 0)], source=JAMIL_YANG)
 def matyas(x: jax.Array) -> jax.Array:
     """The Matyas function: a convex quadratic, and nearly flat along one diagonal."""
     x0, x1 = x
@@ -39,7 +38,6 @@ def matyas(x: jax.Array) -> jax.Array:
 @of_two(
     box=(-4.5, 4.5),
     at=[(3, 0.5)],
-    minimum=0.0,
     source=f"Beale, On an iterative method for finding a local minimum, 1958; {LIBRARY}",
 )
 def beale(x: jax.Array) -> jax.Array:
@@ -60,7 +58,6 @@ def beale(x: jax.Array) -> jax.Array:
         (-3.779310253377747, -3.2831859912861696),
         (3.5844283403304917, -1.8481265269644036),
     ],
-    minimum=0.0,
     source=f"Himmelblau, Applied nonlinear programming, 1972; box: {JAMIL_YANG}",
 )
 def himmelblau(x: jax.Array) -> jax.Array:
@@ -69,7 +66,7 @@ def himmelblau(x: jax.Array) -> jax.Array:
     return (x0**2 + x1 - 11) ** 2 + (x0 + x1**2 - 7) ** 2
 
 
-@of_two(box=(-5, 5), at=[(0, 0)], minimum=0.0, source=JAMIL_YANG)
+@of_two(box=(-5, 5), at=[(0, 0)], source=JAMIL_YANG)
 def three_hump_camel(x: jax.Array) -> jax.Array:
     """The three-hump camel: three minima, of which the middle one is the lowest."""
     x0, x1 = x
@@ -78,10 +75,7 @@ def three_hump_camel(x: jax.Array) -> jax.Array:
 
 @of_two(
     box=((-3, -2), (3, 2)),
-    at=[
-        (0.08984201310031806, -0.7126564030207396),
-        (-0.08984201310031806, 0.7126564030207396),
-    ],
+    at=[(0.08984201310031806, -0.7126564030207396), (-0.08984201310031806, 0.7126564030207396)],
     minimum=-1.0316284534898774,
     source=f"{_DIXON_SZEGO}; {LIBRARY}",
 )

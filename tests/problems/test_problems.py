@@ -189,12 +189,6 @@ def test_the_docstring_has_the_problems_numbers(scalable):
         scalable(0)
 
 
-def test_a_function_of_two_variables_says_what_is_known_about_it():
-    branin, words = problems.branin, " ".join(problems.branin.fun.__doc__.split())
-    assert f"References: {branin.source}." in words
-    assert "The box is [-5, 10] x [0, 15], the minimum 0.39789 at (-3.1416, 12.275)," in words
-
-
 @pytest.mark.parametrize(
     "scalable", [*SCALABLE, problems.all_problems], ids=lambda scalable: scalable.__name__
 )
