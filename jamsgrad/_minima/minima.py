@@ -78,12 +78,13 @@ def distinct_minima(
     0.1 max(1, |x|).
 
     Args:
-      fun, args: the objective, `fun(x, *args)`, a real scalar.
+      fun: the objective, `fun(x, *args)`, a real scalar.
       x: where the searches ended, a tree of arrays, the points as first axis; a complex number
         counts as two coordinates.
       values: the values there, shape (k,). Points that are not finite or have no finite value are
         left out: NaN is the value of a search without success.
       bounds: the box of the searches, or None.
+      args: further arguments of `fun`.
       n_searches: how many searches there were, failed ones included.
       tol: how far points of one minimum may lie from its best one, as a part of the scale, without
         others between them; above 0.
