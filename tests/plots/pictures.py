@@ -37,8 +37,19 @@ def searches(values, basin=None, status=1, x=None):
     basin = np.zeros(len(values), int) if basin is None else np.asarray(basin)
     x = np.stack([basin - 5.0, np.zeros(len(values))], axis=1) if x is None else x
     status = np.broadcast_to(status, len(values))
-    given = {"starts": x, "x": x, "fun": np.asarray(values, float), "status": status}
-    return replace(some_map().result, **given, grad_norm=0 * status, n_steps=0 * status)
+    given = {"x": x, "fun": np.asarray(values, float), "status": status}
+    found = some_map().result
+    record = found.record._replace(**given, grad_norm=0 * status, n_steps=0 * status)
+    return replace(found, starts=x, record=record)
+
+
+def changed(found, *, minima=None, n_steps=None, **fields):
+    """The map with other minima, numbers of steps or fields."""
+    if minima is not None:
+        fields["result"] = replace(found.result, _known=(minima, found.result.basin))
+    if n_steps is not None:
+        fields["record"] = found.record._replace(n_steps=n_steps)
+    return replace(found, **fields)
 
 
 def written(trajectory):

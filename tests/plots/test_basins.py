@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from pictures import BLUE, GREEN, ORANGE, image, labels, lines_through, some_map
+from pictures import BLUE, GREEN, ORANGE, changed, image, labels, lines_through, some_map
 
 from jamsgrad import plots
 
@@ -29,7 +29,7 @@ def test_the_map_lies_on_the_box_the_right_way_up():
     np.testing.assert_allclose(drawn.get_extent(), [-5, 5, -5, 5])
     assert (ax.get_xlim(), ax.get_ylim(), ax.get_aspect()) == ((-5, 5), (-5, 5), 1)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("$x_{0}$", "$x_{1}$")
-    flat = plots.basins(found._replace(x1=found.x1 / 10))
+    flat = plots.basins(changed(found, x1=found.x1 / 10))
     np.testing.assert_allclose(flat.get_images()[0].get_extent(), [-5, 5, -0.5, 0.5])
     assert flat.get_aspect() == "auto"
 
@@ -38,6 +38,6 @@ def test_the_map_lies_on_the_box_the_right_way_up():
 def test_maps_on_which_nothing_differs(change):
     found = some_map()
     change = {k: v if np.shape(v) else np.full((16, 16), v) for k, v in change.items()}
-    ax = plots.basins(found._replace(**change | {"minima": change.get("minima", found.minima)}))
+    ax = plots.basins(changed(found, **change))
     ax.figure.canvas.draw()
     assert np.isfinite(image(ax)).all()

@@ -3,7 +3,19 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from pictures import BLUE, GREEN, ORANGE, PINK, SKY, VERMILLION, image, labels, searches, some_map
+from pictures import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    SKY,
+    VERMILLION,
+    changed,
+    image,
+    labels,
+    searches,
+    some_map,
+)
 
 from jamsgrad import plots
 
@@ -20,7 +32,8 @@ def test_beyond_six_minima_the_others_share_a_colour():
 def test_neighbours_on_the_map_differ_in_colour():
     found = some_map()
     basin = np.random.default_rng(0).permutation(64).reshape(8, 8)  # whatever the order
-    found = found._replace(basin=np.kron(basin, np.ones((2, 2), int)), minima=found.minima[:1] * 64)
+    pixels = np.kron(basin, np.ones((2, 2), int))
+    found = changed(found, basin=pixels, minima=found.minima[:1] * 64)
     ax = plots.basins(found, shade=0)
     colors = image(ax)[::2, ::2]
     assert (colors[1:] != colors[:-1]).any(axis=-1).all()

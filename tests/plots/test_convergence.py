@@ -1,5 +1,7 @@
 """The convergence shows the values that were recorded."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -58,5 +60,5 @@ def test_points_without_values_are_refused(result):
     with pytest.raises(ValueError, match=r"results\['a'\] has points but no values"):
         plots.convergence({"a": np.zeros((3, 2))})
     with pytest.raises(ValueError, match="the result has no trajectory"):
-        plots.convergence(result._replace(trajectory=None))
+        plots.convergence(replace(result, trajectory=None))
     assert not plt.get_fignums()

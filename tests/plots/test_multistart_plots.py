@@ -7,7 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from pictures import BLUE, GREEN, ORANGE, image, labels, lines_through, searches, some_map
+from pictures import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    changed,
+    image,
+    labels,
+    lines_through,
+    searches,
+    some_map,
+)
 
 from jamsgrad import plots
 
@@ -152,7 +162,7 @@ def test_names_of_many_variables_do_not_overlap():
 def test_the_longer_the_search_the_darker_its_start():
     found = some_map()
     steps = np.arange(256).reshape(16, 16)
-    found = found._replace(basin=0 * steps, n_steps=steps)
+    found = changed(found, basin=0 * steps, n_steps=steps)
     ax = plots.basins(found, shade=0.5)
     brightness = image(ax)[..., 1].ravel() / BLUE[1]
     assert (np.diff(brightness) <= 0).all()

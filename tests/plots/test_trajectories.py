@@ -1,5 +1,6 @@
 """Searches are drawn in every form, and those that cannot be drawn are refused."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -14,8 +15,8 @@ from jamsgrad import plots, problems
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda r: r._replace(trajectory=None), "the result has no trajectory.*record_every"),
-        (lambda r: {"a": r._replace(trajectory=None)}, r"results\['a'\] has no trajectory"),
+        (lambda r: replace(r, trajectory=None), "the result has no trajectory.*record_every"),
+        (lambda r: {"a": replace(r, trajectory=None)}, r"results\['a'\] has no trajectory"),
         (
             lambda r: jax.tree.map(lambda a: a[None], r.trajectory),
             r"batch of searches of shape \(1,\)",
