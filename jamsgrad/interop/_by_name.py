@@ -1,11 +1,7 @@
-"""Moments that another library keeps by the names of its parameters, into a tree and back.
-
-Parameters are matched by name, never by position: torch numbers them in the order in which its
-optimizer got them, and JAX sorts the keys of a dict.
-"""
+"""Moments that another library keeps by the names of its parameters, into a tree and back."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -26,82 +22,74 @@ class Library(NamedTuple):
     moments: dict[str, str]  # its keys of m, v and vhat
     of_complex: str  # how its v of a complex parameter differs from ours
 
-    def check_names(self, names: Iterable[str], n_parameters: int) -> list[str]:
-        """The names as a list, or an error unless they name this many parameters."""
-        names = list(names)
-        if not all(isinstance(name, str) for name in names):
-            kinds = sorted({type(name).__name__ for name in names})
-            raise ValueError(f"names must be strings, as in {self.names}, got {kinds}")
-        if len({*names}) != len(names):
-            raise ValueError(f"names must differ, got {names}")
-        if len(names) != n_parameters:
-            raise ValueError(
-                f"names has {len(names)} names, {self.source} has {n_parameters} parameters"
-            )
-        return names
-
     def into_state(
         self,
         like: Tree,
-        moments: Mapping[str, Mapping[str, Any]],
+        entries: Mapping[str, Mapping[str, Any]],
         to_params: Callable[[dict[str, np.ndarray]], Tree] | None,
         count: int,
         b1: float,
         b2: float,
     ) -> Tree:
-        """The state after `count` steps, from the library's arrays of m, v and vhat by name.
+        """The state after `count` steps, from the library's arrays by parameter and by key.
 
         `like` is the parameters, or the state of an optimizer in which the moments are replaced.
         """
-
-        def leaves(field: str) -> dict[str, Any]:
-            arrays = {name: to_numpy(x) for name, x in moments[field].items()}
+        named: dict[str, dict[str, Any]] = {}
+        for field, key in self.moments.items():
+            arrays = {name: to_numpy(entry[key]) for name, entry in entries.items()}
             try:
-                return named_leaves(arrays if to_params is None else to_params(arrays))
+                named[field] = named_leaves(to_params(arrays) if to_params else arrays)
             except KeyError as error:
                 raise ValueError(
                     f"to_params asks for {error}, {self.source} has {[*arrays]}"
                 ) from error
-
-        named = {field: leaves(field) for field in self.moments}
-        state = like if _states.states_of(ScaleByAmsgradState, like) else _new_state(like)
-        olds = _states.states_of(ScaleByAmsgradState, state)
+        if not (olds := _states.states_of(ScaleByAmsgradState, like, needed=False)):
+            try:
+                like = scale_by_amsgrad().init(like)
+            except TypeError as error:
+                raise TypeError(
+                    "like must be the parameters or the state of an AMSGrad optimizer, "
+                    f"optimizer.init(params), got {type(like).__name__}: {error}"
+                ) from error
+            olds = [like]
         shapes = {name: x.shape for old in olds for name, x in named_leaves(old.v).items()}
         for field, arrays in named.items():
-            self._check_same_names({*arrays}, {*shapes}, "to_params")
-            for name, x in arrays.items():
-                self._check_moment(field, name, x, shapes[name], "to_params")
+            self._check_names({*arrays} - {*shapes}, {*shapes} - {*arrays}, "to_params")
+            self._check_arrays(field, arrays, shapes, "to_params")
 
         def fill(old: ScaleByAmsgradState) -> ScaleByAmsgradState:
             treedef, own = jax.tree.structure(old.v), named_leaves(old.v)
             new = {field: treedef.unflatten([xs[k] for k in own]) for field, xs in named.items()}
             return _states.like_old(old, count, b1, b2, **new)
 
-        state = _states.replace_states(ScaleByAmsgradState, state, fill)
+        state = _states.replace_states(ScaleByAmsgradState, like, fill)
         return _states.set_schedules(state, count)
 
-    def moment_of(
+    def entries_of(
         self,
         states: list[ScaleByAmsgradState],
-        field: str,
+        old: Mapping[str, Mapping[str, Any]],
         from_params: Callable[[Tree], Mapping[str, Any]] | None,
-        shapes: Mapping[str, tuple[int, ...] | None],
-        optional: Iterable[str] = (),
-    ) -> dict[str, Any]:
-        """The arrays of one moment by the library's names.
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """The moments by the library's names and keys: `into_state` backwards.
 
-        `shapes` has those names, and the shapes of the parameters where the library knows them.
-        The states need not have the `optional` ones.
+        `old` has what the library keeps of each parameter. The states may lack those of which it
+        keeps nothing, unless it keeps nothing at all.
         """
-        arrays: dict[str, Any] = {}
-        for state in states:
-            tree = jax.tree.map(to_numpy, getattr(state, field))
-            arrays |= named_leaves(tree if from_params is None else from_params(tree))
-        needed = {*shapes} - ({*optional} - {*arrays})
-        self._check_same_names(needed, {*arrays}, "from_params")
-        for name, x in arrays.items():
-            self._check_moment(field, name, x, shapes[name], "from_params")
-        return arrays
+        needed = {name for name, entry in old.items() if entry} or {*old}
+        entries: dict[str, dict[str, Any]] = {}
+        for field, key in self.moments.items():
+            arrays: dict[str, Any] = {}
+            for state in states:
+                tree = jax.tree.map(to_numpy, getattr(state, field))
+                arrays |= named_leaves(from_params(tree) if from_params else tree)
+            self._check_names(needed - {*arrays}, {*arrays} - {*old}, "from_params")
+            known = {name: tuple(np.shape(x[key])) for name, x in old.items() if key in x}
+            self._check_arrays(field, arrays, known, "from_params")
+            for name, x in arrays.items():
+                entries.setdefault(name, {})[key] = x
+        return entries
 
     def steps_of(self, states: list[ScaleByAmsgradState], b1: float, b2: float) -> int:
         """The steps that all states have taken with b1 and b2, or an error if that is not so."""
@@ -122,12 +110,12 @@ class Library(NamedTuple):
                 )
         return count
 
-    def _check_same_names(self, theirs: set[str], ours: set[str], function: str) -> None:
-        """Raise unless both sides have moments of the same parameters."""
+    def _check_names(self, missing: set[str], extra: set[str], function: str) -> None:
+        """Raise if parameters are missing here, or if the library lacks those that are here."""
         wrong: list[str] = []
-        if missing := theirs - ours:
+        if missing:
             wrong.append(f"{self.name} has {_few(missing)}, not found here")
-        if extra := ours - theirs:
+        if extra:
             wrong.append(f"here is {_few(extra)}, which {self.name} does not have or never updated")
         if wrong:
             raise ValueError(
@@ -135,45 +123,40 @@ class Library(NamedTuple):
                 f"its arrays by {function}"
             )
 
-    def _check_moment(
-        self, field: str, name: str, x: Any, shape: tuple[int, ...] | None, function: str
+    def _check_arrays(
+        self, field: str, arrays: Mapping[str, Any], shapes: Mapping[str, tuple], function: str
     ) -> None:
-        """Raise unless a moment is real and has the shape of its parameter, if that is known."""
-        what = f"{field} ({self.moments[field]}) of {name!r}"
-        if np.iscomplexobj(x):
-            raise TypeError(f"{what} is complex: {self.of_complex}")
-        if shape is not None and np.shape(x) != shape:
-            hint = f": should {function} transpose it?" if np.shape(x) == shape[::-1] else ""
-            raise ValueError(f"{what} has shape {np.shape(x)}, expected {shape}{hint}")
+        """Raise unless the arrays of a moment are real, and of the shapes that are known."""
+        for name, x in arrays.items():
+            what, shape = f"{field} ({self.moments[field]}) of {name!r}", np.shape(x)
+            if np.iscomplexobj(x):
+                raise TypeError(f"{what} is complex: {self.of_complex}")
+            if shape != (expected := shapes.get(name, shape)):
+                hint = f": should {function} transpose it?" if shape == expected[::-1] else ""
+                raise ValueError(f"{what} has shape {shape}, expected {expected}{hint}")
 
 
 def named_leaves(tree: Tree) -> dict[str, Any]:
     """The leaves of a tree by their names: the parts of their paths, joined by dots."""
-
-    def is_empty(node: Tree) -> bool:
-        return jax.tree.structure(node).num_leaves == 0
-
     # An empty node (None, masked) has no leaf, but counts as a child of its parent.
-    nodes = tree_leaves_with_path(tree, is_leaf=is_empty)
+    nodes = tree_leaves_with_path(tree, is_leaf=lambda node: not jax.tree.leaves(node))
     inner = {path[:i] for path, _ in nodes for i in range(1, len(path) + 1)}
     n_children = Counter(path[:-1] for path in inner)
-    paths = [(_strip_nnx_value(path, n_children), x) for path, x in nodes if not is_empty(x)]
-    named = [(keystr(path, simple=True, separator="."), x) for path, x in paths]
+
+    def name(path: KeyPath) -> str:
+        # A variable of Flax NNX has one child, `value`, and the name of the variable is meant. A
+        # `value` with siblings is a parameter, as in attention.
+        if path and getattr(path[-1], "name", None) == "value" and n_children[path[:-1]] == 1:
+            path = path[:-1]
+        return keystr(path, simple=True, separator=".")
+
+    named = [(name(path), x) for path, x in tree_leaves_with_path(tree)]
     counts = Counter(name for name, _ in named)
     if twice := {name for name, count in counts.items() if count > 1}:
         raise ValueError(
             f"more than one leaf has the name {_few(twice)}, which is its path joined by dots"
         )
     return dict(named)
-
-
-def _strip_nnx_value(path: KeyPath, n_children: Mapping[KeyPath, int]) -> KeyPath:
-    """The path of a variable of Flax NNX, in place of the path of the array in it.
-
-    A variable has one child, `value`. A `value` with siblings is a parameter, as in attention.
-    """
-    is_value = bool(path) and getattr(path[-1], "name", None) == "value"
-    return path[:-1] if is_value and n_children[path[:-1]] == 1 else path
 
 
 def to_numpy(x: Any) -> np.ndarray:
@@ -183,17 +166,6 @@ def to_numpy(x: Any) -> np.ndarray:
         x = x.float() if str(x.dtype) == "torch.bfloat16" else x
     x = np.asarray(x).copy()  # torch steps in place, and jax.device_put shares memory
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
-
-
-def _new_state(params: Tree) -> Any:
-    """The state of an optimizer that has taken no step."""
-    try:
-        return scale_by_amsgrad().init(params)
-    except TypeError as error:
-        raise TypeError(
-            "like must be the parameters or the state of an AMSGrad optimizer, "
-            f"optimizer.init(params), got {type(params).__name__}: {error}"
-        ) from error
 
 
 def _few(names: set[str]) -> str:

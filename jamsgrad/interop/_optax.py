@@ -9,7 +9,6 @@ import optax
 
 from jamsgrad._optimizer import rounding
 from jamsgrad._optimizer.algorithm import ScaleByAmsgradState, scale_by_amsgrad
-from jamsgrad._optimizer.rounding import MomentDtypes
 from jamsgrad._tree import Tree
 from jamsgrad.interop import _states
 
@@ -19,7 +18,7 @@ def from_optax(
     b1: float = 0.9,
     b2: float = 0.999,
     *,
-    moment_dtype: str | MomentDtypes | None = None,
+    moment_dtype: str | rounding.MomentDtypes | None = None,
 ) -> Tree:
     r"""Go on from the state of `optax.amsgrad`.
 
@@ -47,10 +46,9 @@ def from_optax(
     Example:
       >>> import jax.numpy as jnp
       >>> import optax
-      >>> import jamsgrad
-      >>> from jamsgrad import interop
+      >>> from jamsgrad import amsgrad, interop
       >>> state = interop.from_optax(optax.amsgrad(1e-3).init(jnp.ones(2)))
-      >>> optimizer = jamsgrad.amsgrad(1e-3, convention="optax")
+      >>> optimizer = amsgrad(1e-3, convention="optax")
       >>> updates, state = optimizer.update(jnp.ones(2), state)
 
     References:
@@ -66,9 +64,7 @@ def from_optax(
 
 
 def to_optax(state: Tree) -> Tree:
-    r"""Let `optax.amsgrad` go on: `from_optax` backwards.
-
-    .. math:: \text{mu} = m, \quad \text{nu} = v, \quad \text{nu\_max} = \hat v
+    """Let `optax.amsgrad` go on: `from_optax` backwards.
 
     Optax with its defaults goes on with the same numbers only from a state of `convention="optax"`.
 
@@ -85,14 +81,10 @@ def to_optax(state: Tree) -> Tree:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> import jamsgrad
-      >>> from jamsgrad import interop
-      >>> state = jamsgrad.amsgrad(1e-3, convention="optax").init(jnp.ones(2))
+      >>> from jamsgrad import amsgrad, interop
+      >>> state = amsgrad(1e-3, convention="optax").init(jnp.ones(2))
       >>> print(interop.to_optax(state)[0].nu_max)
       [0. 0.]
-
-    References:
-      optax 0.2.8, `optax.scale_by_amsgrad`.
     """
 
     def fill(old: ScaleByAmsgradState) -> optax.ScaleByAmsgradState:

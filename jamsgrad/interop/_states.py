@@ -10,20 +10,16 @@ import numpy as np
 from jamsgrad import _check
 from jamsgrad._optimizer import rounding
 from jamsgrad._optimizer.algorithm import ScaleByAmsgradState
-from jamsgrad._tree import Tree
+from jamsgrad._tree import Numeric, Tree
 
 State = TypeVar("State")
 
 
-def states_of(kind: type[State], tree: Tree) -> list[State]:
-    """The states of one kind inside an optimizer's state."""
+def states_of(kind: type[State], tree: Tree, *, needed: bool = True) -> list[State]:
+    """The states of one kind inside an optimizer's state, or an error if one is needed there."""
     parts = jax.tree.leaves(tree, is_leaf=lambda part: isinstance(part, kind))
-    return [part for part in parts if isinstance(part, kind)]
-
-
-def require_states(kind: type[State], tree: Tree) -> list[State]:
-    """Those states, or an error if there is none."""
-    if not (found := states_of(kind, tree)):
+    found = [part for part in parts if isinstance(part, kind)]
+    if needed and not found:
         name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
         raise ValueError(f"state must be or hold a {name}, got {type(tree).__name__} without one")
     return found
@@ -31,22 +27,18 @@ def require_states(kind: type[State], tree: Tree) -> list[State]:
 
 def replace_states(kind: type[State], tree: Tree, fill: Callable[[State], Tree]) -> Tree:
     """An optimizer's state with `fill(state)` for every state of one kind in it."""
-    require_states(kind, tree)
-    return jax.tree.map(
-        lambda part: fill(part) if isinstance(part, kind) else part,
-        tree,
-        is_leaf=lambda part: isinstance(part, kind),
-    )
+    states_of(kind, tree)
+    parts, treedef = jax.tree.flatten(tree, is_leaf=lambda part: isinstance(part, kind))
+    return treedef.unflatten(fill(part) if isinstance(part, kind) else part for part in parts)
 
 
 def set_schedules(tree: Tree, count: int) -> Tree:
     """An optimizer's state with the counts of its schedules set to `count`.
 
-    A schedule's state is recognised by its form: a NamedTuple whose only field is `count`. Optax
-    has no common class for them. In optax 0.2.8 three classes have this form, and all of them count
-    the steps of a schedule: ScaleByScheduleState, WrappedScheduleState (of inject_hyperparams) and
-    WeightDecaySchedule. A state that counts for a sum of its own, such as EmaState, has a second
-    field and is left alone: its sum starts now.
+    Optax has no common class for the states of schedules, but their form: NamedTuples with `count`
+    alone. In optax 0.2.8 these are ScaleByScheduleState, WrappedScheduleState (of
+    inject_hyperparams) and WeightDecaySchedule. A state with a sum of its own beside the count,
+    such as EmaState, is left alone: its sum starts now.
     """
 
     def is_schedule(part: Tree) -> bool:
@@ -59,18 +51,11 @@ def set_schedules(tree: Tree, count: int) -> Tree:
 
 
 def like_old(
-    old: ScaleByAmsgradState,
-    count: int | np.ndarray,
-    b1: float,
-    b2: float,
-    *,
-    m: Tree,
-    v: Tree,
-    vhat: Tree,
+    old: ScaleByAmsgradState, count: Numeric, b1: float, b2: float, m: Tree, v: Tree, vhat: Tree
 ) -> ScaleByAmsgradState:
     """The state after `count` steps with these moments, in the dtypes and shardings of `old`."""
 
-    def number(old: Tree, new: int | np.ndarray) -> Tree:
+    def number(old: Tree, new: Numeric) -> Tree:
         return jax.tree.map(lambda x: jnp.asarray(new, x.dtype), old)
 
     def average(old: jax.Array, new: jax.Array) -> jax.Array:
@@ -89,7 +74,7 @@ def like_old(
     )
 
 
-def sum_of_weights(name: str, b: float, count: int | np.ndarray) -> np.ndarray:
+def sum_of_weights(name: str, b: float, count: Numeric) -> np.ndarray:
     """1 - b**count in float64, without its cancellation."""
     b = _check.in_range(name, b, 0, 1, open_high=True)
     return np.asarray(-np.expm1(count * np.log(b)) if b else np.sign(np.float64(count)))

@@ -1,14 +1,24 @@
-"""The state of torch's Adam and AdamW, from and to its state dict."""
+"""The state of torch's Adam and AdamW, from and to its state dict, which is read without torch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
+from jamsgrad import _check
 from jamsgrad._optimizer.algorithm import ScaleByAmsgradState
 from jamsgrad._tree import Tree
-from jamsgrad.interop import _state_dict, _states
-from jamsgrad.interop._state_dict import TORCH
+from jamsgrad.interop import _states
+from jamsgrad.interop._by_name import Library, to_numpy
+
+_TORCH = Library(
+    name="torch",
+    source="state_dict",
+    names="dict(model.named_parameters())",
+    moments={"m": "exp_avg", "v": "exp_avg_sq", "vhat": "max_exp_avg_sq"},
+    of_complex="torch keeps v of the real and of the imaginary part, jamsgrad v of the magnitude",
+)
 
 
 def from_torch(
@@ -56,34 +66,27 @@ def from_torch(
       A layer that keeps its weight transposed, as Flax does:
 
       >>> import jax.numpy as jnp
-      >>> import numpy as np
-      >>> import jamsgrad
-      >>> from jamsgrad import interop
-      >>> moment = np.array([[1.0, 2.0, 3.0]])
+      >>> from jamsgrad import amsgrad, interop
+      >>> moment = jnp.array([[1.0, 2.0, 3.0]])
       >>> state_dict = {  # as torch's Adam(model.parameters(), amsgrad=True).state_dict() gives it
       ...     "state": {0: {"step": 7, "exp_avg": moment, "exp_avg_sq": moment**2,
       ...                   "max_exp_avg_sq": moment**2}},
       ...     "param_groups": [{"params": [0], "betas": (0.9, 0.999)}]}
       >>> def to_params(torch):
       ...     return {"kernel": jnp.array(torch["weight"].T)}
-      >>> params = to_params({"weight": np.zeros((1, 3))})
-      >>> optimizer = jamsgrad.amsgrad(1e-3, convention="pytorch")
-      >>> state = interop.from_torch(
-      ...     state_dict, optimizer.init(params), names=["weight"], to_params=to_params)
+      >>> params = to_params({"weight": jnp.zeros((1, 3))})
+      >>> like = amsgrad(1e-3, convention="pytorch").init(params)
+      >>> state = interop.from_torch(state_dict, like, names=["weight"], to_params=to_params)
       >>> print(state[0].count, state[0].m["kernel"].ravel())
       7 [1. 2. 3.]
-
-      `like=params` gives the bare state, which is the first of the optimizer's:
-
-      >>> bare = interop.from_torch(state_dict, params, names=["weight"], to_params=to_params)
-      >>> state = (bare, *optimizer.init(params)[1:])
 
     References:
       torch 2.13.0, `torch.optim.Adam`, `torch.optim.AdamW` and `torch.optim.Optimizer.state_dict`.
     """
-    count, moments = _state_dict.moments(state_dict, names)
-    b1, b2 = _state_dict.betas(state_dict)
-    return TORCH.into_state(like, moments, to_params, count, b1, b2)
+    ids, states = _numbers(state_dict, names), state_dict["state"]
+    entries = {name: states[i] for name, i in ids.items() if i in states}
+    count = _steps(entries)
+    return _TORCH.into_state(like, entries, to_params, count, *_betas(state_dict))
 
 
 def to_torch(
@@ -94,10 +97,7 @@ def to_torch(
     names: Iterable[str] | None = None,
     from_params: Callable[[Tree], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    r"""Let torch's `Adam(amsgrad=True)` or `AdamW(amsgrad=True)` go on: `from_torch` backwards.
-
-    .. math:: \text{exp\_avg} = m, \quad \text{exp\_avg\_sq} = v, \quad
-      \text{max\_exp\_avg\_sq} = \hat v, \quad \text{step} = t
+    """Let torch's `Adam(amsgrad=True)` or `AdamW(amsgrad=True)` go on: `from_torch` backwards.
 
     Torch goes on with the same numbers only from a state of `convention="pytorch"`. With "optax"
     vhat is the maximum of v / c2 instead.
@@ -113,8 +113,8 @@ def to_torch(
         inverse of `to_params`. None leaves the tree as it is.
 
     Returns:
-      The state dict for `load_state_dict` of the torch optimizer. Moments in bfloat16 become
-      float32; nothing shares memory with `state`.
+      The state dict for `load_state_dict` of the torch optimizer (torch 2.13.0). Moments in
+      bfloat16 become float32; nothing shares memory with `state`.
 
     Raises:
       ValueError: if the state does not fit the state dict; the message names the error.
@@ -123,40 +123,73 @@ def to_torch(
     Example:
       >>> import jax.numpy as jnp
       >>> import numpy as np
-      >>> import jamsgrad
-      >>> from jamsgrad import interop
-      >>> state = jamsgrad.amsgrad(1e-3, convention="pytorch").init({"weight": jnp.ones(3)})
+      >>> from jamsgrad import amsgrad, interop
+      >>> state = amsgrad(1e-3, convention="pytorch").init({"weight": jnp.ones(3)})
       >>> new = {"state": {}, "param_groups": [{"params": [0], "betas": (0.9, 0.999)}]}
       >>> state_dict = interop.to_torch(state, new, np.asarray, names=["weight"])
       >>> sorted(state_dict["state"][0])
       ['exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'step']
-
-      With torch, for its own `optimizer` of one list of parameters, this is
-      `optimizer.load_state_dict(interop.to_torch(state, optimizer.state_dict(), torch.tensor))`.
-
-    References:
-      torch 2.13.0, `torch.optim.Optimizer.load_state_dict`.
     """
-    ids = _state_dict.numbers(state_dict, names)
-    b1, b2 = _state_dict.betas(state_dict)
-    if any(not group.get("amsgrad", True) for group in state_dict["param_groups"]):
+    ids = _numbers(state_dict, names)
+    b1, b2 = _betas(state_dict)
+    groups, old = state_dict["param_groups"], state_dict["state"]
+    if any(not group.get("amsgrad", True) for group in groups):
         raise ValueError("state_dict is of an optimizer with amsgrad=False, which has no maximum")
-    states = _states.require_states(ScaleByAmsgradState, state)
-    count = TORCH.steps_of(states, b1, b2)
-    entries = state_dict["state"]
-    never_updated = [name for name, i in ids.items() if entries and i not in entries]
-    new: dict[str, dict[str, Any]] = {}
-    for field, key in TORCH.moments.items():
-        old = {name: entries.get(i, {}).get(key) for name, i in ids.items()}
-        shapes = {name: None if x is None else tuple(np.shape(x)) for name, x in old.items()}
-        arrays = TORCH.moment_of(states, field, from_params, shapes, never_updated)
-        for name, x in arrays.items():
-            new.setdefault(name, {})[key] = tensor(np.array(x))
+    states = _states.states_of(ScaleByAmsgradState, state)
+    count = _TORCH.steps_of(states, b1, b2)
+    new = _TORCH.entries_of(states, {name: old.get(i, {}) for name, i in ids.items()}, from_params)
+    arrays = {i: {"step": np.float32(count), **new[name]} for name, i in ids.items() if name in new}
     return {
-        "state": {
-            i: {"step": tensor(np.array(count, np.float32)), **new[name]}
-            for name, i in ids.items()
-            if name in new
-        },
-        "param_groups": [dict(group) for group in state_dict["param_groups"]],
+        "state": jax.tree.map(lambda x: tensor(np.array(x)), arrays),
+        "param_groups": [dict(group) for group in groups],
     }
+
+
+def _numbers(state_dict: Any, names: Iterable[str] | None) -> dict[str, int]:
+    """Torch's number of each parameter, by its name."""
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+        got = list(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
+        raise ValueError(
+            "state_dict must have 'state' and 'param_groups', as state_dict() of a torch optimizer "
+            f"gives it, got {got}"
+        )
+    groups = state_dict["param_groups"]
+    ids = [i for group in groups for i in group["params"]]
+    if names is None:
+        names = [n for group in groups for n in group.get("param_names", map(str, group["params"]))]
+    names = list(names)
+    if not all(isinstance(name, str) for name in names):
+        kinds = sorted({type(name).__name__ for name in names})
+        raise ValueError(f"names must be strings, as in {_TORCH.names}, got {kinds}")
+    if len({*names}) != len(names):
+        raise ValueError(f"names must differ, got {names}")
+    if len(names) != len(ids):
+        raise ValueError(f"names has {len(names)} names, state_dict has {len(ids)} parameters")
+    return dict(zip(names, ids, strict=True))
+
+
+def _betas(state_dict: Mapping[str, Any]) -> tuple[float, float]:
+    """(b1, b2), the same in all parameter groups."""
+    groups = state_dict["param_groups"]
+    if not all("betas" in group for group in groups):
+        raise ValueError("state_dict is of another optimizer than Adam: a group has no 'betas'")
+    betas = [group["betas"] for group in groups]
+    pairs = [(float(to_numpy(b1)), float(to_numpy(b2))) for b1, b2 in betas]
+    if len({*pairs}) != 1:
+        raise ValueError(f"the parameter groups must have the same betas, got {pairs}")
+    return pairs[0]
+
+
+def _steps(entries: Mapping[str, Mapping[str, Any]]) -> int:
+    """The steps that all parameters have taken, or an error if one lacks a part of its state."""
+    if not entries:
+        raise ValueError("state_dict holds no state: torch's optimizer has taken no step")
+    for name, entry in entries.items():
+        for key in ("step", *_TORCH.moments.values()):
+            if key not in entry:
+                why = ": it was trained with amsgrad=False" if key == "max_exp_avg_sq" else ""
+                raise ValueError(f"state_dict has no {key!r} of {name!r}{why}")
+    examples = {int(to_numpy(entry["step"])): name for name, entry in entries.items()}
+    if len(examples) != 1:
+        raise ValueError(f"all parameters must have taken the same number of steps, got {examples}")
+    return _check.integer("step", next(iter(examples)), 0)

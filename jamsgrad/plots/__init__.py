@@ -12,10 +12,10 @@ A minimum has the same colour in all pictures of the same searches: minimum 0, t
 """
 
 from jamsgrad.plots._basins import basins as basins
-from jamsgrad.plots._convergence import convergence as convergence
 from jamsgrad.plots._landscape import contour as contour
 from jamsgrad.plots._landscape import surface as surface
 from jamsgrad.plots._multistart import parallel as parallel
 from jamsgrad.plots._multistart import waterfall as waterfall
 from jamsgrad.plots._paths import animate as animate
+from jamsgrad.plots._paths import convergence as convergence
 from jamsgrad.plots._paths import path as path

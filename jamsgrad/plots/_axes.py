@@ -1,8 +1,7 @@
-"""What the pictures share: axes, scales, colour bars, lines, marks and the legend."""
+"""What the pictures share: axes, scales, marks and the legend."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import cycle
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
@@ -17,6 +16,7 @@ COLORS = ("#E69F00", "#56B4E9", "#D55E00", "#CC79A7", "#000000", "#009E73", "#00
 STAR: dict[str, Any] = {"marker": "*", "color": "#F0E442"}
 GREY = "0.85"  # where the function is not finite, or the search from there failed
 TICK_STEPS = (1, 2, 2.5, 5, 10)  # distances of ticks, times a power of ten
+COLOR_BAR = (1.04, 0, 0.05, 1)  # inset axes as high as their parent, whatever its aspect
 
 Interval: TypeAlias = tuple[float, float]
 Kind = TypeVar("Kind")
@@ -59,18 +59,6 @@ def variable_names(x: Tree) -> list[str]:
             full = f"{name}[{number}]" if name and number else name or f"$x_{{{number}}}$"
             names += [part + full for part in parts]
     return names
-
-
-def beside(ax: Axes) -> Axes:
-    """Axes for a colour bar as high as `ax`, whose child it is, whatever the aspect of `ax`."""
-    return ax.inset_axes((1.04, 0, 0.05, 1))
-
-
-def line_styles() -> Iterator[dict[str, Any]]:
-    """Styles of lines without end; neighbours differ in colour, dashes and marker."""
-    dashes, markers = ("-", "--", "-.", ":"), ("s", "^", "D", "v", "P")
-    for color, dash, marker in zip(cycle(COLORS), cycle(dashes), cycle(markers), strict=True):
-        yield {"color": color, "linestyle": dash, "marker": marker}
 
 
 def inside(points: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

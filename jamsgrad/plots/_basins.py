@@ -56,7 +56,9 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
         greys = LinearSegmentedColormap.from_list("steps", ["1", str(1 - shade)])
         ticks = MaxNLocator(6, integer=True, steps=_axes.TICK_STEPS)
         look = {"label": "steps", "ticks": ticks, "extend": "both"}
-        axes.figure.colorbar(ScalarMappable(norm, greys), cax=_axes.beside(axes), **look)
+        axes.figure.colorbar(
+            ScalarMappable(norm, greys), cax=axes.inset_axes(_axes.COLOR_BAR), **look
+        )
     if few:
         square = {"marker": "s", "markersize": 9, "linestyle": ""}
         _colors.legend(axes, basin, basin, square, square | {"color": _axes.GREY})

@@ -1,7 +1,6 @@
 """Which colour a minimum has: the same in all pictures of the same searches."""
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +11,6 @@ from jamsgrad.plots import _axes
 OF_MINIMA = tuple(_axes.COLORS[i] for i in (6, 0, 5, 3, 1, 2))  # no black: it cannot be darker
 FAILED = "black"
 _ALL = (*OF_MINIMA, "0.6", FAILED)  # grey is for the other minima
-
-Style: TypeAlias = Mapping[str, str | float]
 
 
 def of_searches(basin: np.ndarray) -> np.ndarray:
@@ -43,7 +40,9 @@ def of_regions(basin: np.ndarray, n: int) -> np.ndarray:
     return palette[chosen]
 
 
-def legend(axes: Axes, shown: np.ndarray, basin: np.ndarray, style: Style, failed: Style) -> None:
+def legend(
+    axes: Axes, shown: np.ndarray, basin: np.ndarray, style: dict[str, Any], failed: dict[str, Any]
+) -> None:
     """A legend of the minima `shown`, with the share of all searches that ended in each."""
     names = [*(f"minimum {i}" for i in range(len(OF_MINIMA))), "other minima", "failed"]
     counts = np.bincount(_kind(basin).ravel(), minlength=len(names))

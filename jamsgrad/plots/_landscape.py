@@ -1,10 +1,8 @@
 """The function itself: as a surface, and from above."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.ticker import LogLocator, MaxNLocator
+from mpl_toolkits.mplot3d import Axes3D
 
 from jamsgrad import _check
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.step import checked_objective
 from jamsgrad.plots import _axes
 from jamsgrad.problems import Problem
-
-if TYPE_CHECKING:
-    from mpl_toolkits.mplot3d import Axes3D
 
 Objective: TypeAlias = Callable[[jax.Array], jax.Array]
 Function: TypeAlias = Problem | tuple[Objective, Any]  # bounds in any of their forms
@@ -51,10 +47,8 @@ def surface(
       The axes.
 
     Raises:
-      ValueError: if the function is not one of two variables in a finite box, is nowhere finite,
-        resolution is out of its range, or `ax` is not three-dimensional.
-      TypeError: if `problem` is neither a Problem nor (fun, bounds), or its function does not give
-        a real scalar.
+      ValueError: if `ax` is not three-dimensional; else as `contour` does.
+      TypeError: as `contour` does.
 
     Example:
       >>> from jamsgrad import plots, problems
@@ -63,13 +57,12 @@ def surface(
     """
     problem = of_two_variables(problem)
     land = _landscape(problem, resolution)
-    axes = cast("Axes3D", _axes.axes_for(ax, "3d"))
+    axes = cast(Axes3D, _axes.axes_for(ax, "3d"))
     grid = land.x0, land.x1, land.values.filled(np.nan)
     look = {"cmap": cmap, "norm": land.norm, "linewidth": 0.3}
     drawn = axes.plot_surface(*grid, rcount=resolution, ccount=resolution, **look)
     drawn.set_edgecolor("face")  # else light seams show between the faces
-    _color_bar(drawn, land, axes, ax=axes, shrink=0.7, pad=0.08)
-    _frame(axes, problem)
+    _finish(axes, problem, land, drawn, ax=axes, shrink=0.7, pad=0.08)
     axes.set(xticks=_inner_ticks(*axes.get_xlim()), yticks=_inner_ticks(*axes.get_ylim()))
     return axes
 
@@ -115,8 +108,7 @@ def contour(
     grid = land.x0, land.x1, land.values
     drawn = axes.contourf(*grid, edges, cmap=cmap, norm=land.norm, extend=land.extend)
     axes.set_facecolor(_axes.GREY)
-    _color_bar(drawn, land, axes, cax=_axes.beside(axes))
-    _frame(axes, problem)
+    _finish(axes, problem, land, drawn, cax=axes.inset_axes(_axes.COLOR_BAR))
     if len(problem.minimizers):
         minima = _axes.inside(problem.minimizers, *problem.bounds)
         _axes.mark(axes, minima, "minimum", **_axes.STAR, markersize=19, zorder=3)
@@ -124,22 +116,18 @@ def contour(
     return axes
 
 
-# -- the function ----------------------------------------------------------------------------------
-
-
 class _Landscape(NamedTuple):
-    """The function on a grid, masked where it is not finite, with the scale of its colours."""
+    """The function on a grid, masked where it is not finite, with the scale of its colours.
+
+    `extend` is "min" if the lowest colour stands for all values below the scale, too.
+    """
 
     x0: np.ndarray
     x1: np.ndarray
     values: np.ma.MaskedArray
     norm: Normalize
     label: str
-
-    @property
-    def extend(self) -> Literal["min", "neither"]:
-        """Whether the lowest colour stands for all values below the scale, too."""
-        return "min" if isinstance(self.norm, LogNorm) else "neither"
+    extend: Literal["min", "neither"]
 
 
 def of_two_variables(problem: Function) -> Problem:
@@ -172,19 +160,22 @@ def _landscape(problem: Problem, resolution: int) -> _Landscape:
     ends = _axes.log_range(excess.compressed(), decades=3.5, lowest=0.001)
     if ends is not None:
         label = _axes.value_label(problem.minimum)
-        return _Landscape(x0, x1, np.ma.maximum(excess, ends[0]), LogNorm(*ends), label)
+        return _Landscape(x0, x1, np.ma.maximum(excess, ends[0]), LogNorm(*ends), label, "min")
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant
         low, high = low - max(abs(low), 1) / 2, high + max(abs(high), 1) / 2
-    return _Landscape(x0, x1, values, Normalize(low, high), _axes.value_label(0))
+    return _Landscape(x0, x1, values, Normalize(low, high), _axes.value_label(0), "neither")
 
 
-# -- the axes --------------------------------------------------------------------------------------
-
-
-def _frame(ax: Axes, problem: Problem) -> None:
-    _axes.frame(ax, *zip(*problem.bounds, strict=True))
-    ax.set_title(problem.name.replace("_", " "))
+def _finish(
+    axes: Axes, problem: Problem, land: _Landscape, drawn: ScalarMappable, **where: Any
+) -> None:
+    """Add the colour bar, the limits and the title."""
+    log = isinstance(land.norm, LogNorm)
+    ticks = LogLocator() if log else MaxNLocator(6, steps=_axes.TICK_STEPS)
+    axes.figure.colorbar(drawn, ticks=ticks, label=land.label, extend=land.extend, **where)
+    _axes.frame(axes, *zip(*problem.bounds, strict=True))
+    axes.set_title(problem.name.replace("_", " "))
 
 
 def _inner_ticks(low: float, high: float) -> list[float]:
@@ -192,9 +183,3 @@ def _inner_ticks(low: float, high: float) -> list[float]:
     margin = 0.05 * (high - low)
     ticks = MaxNLocator(5, steps=_axes.TICK_STEPS).tick_values(low, high)
     return [tick for tick in ticks if low + margin < tick < high - margin]
-
-
-def _color_bar(drawn: ScalarMappable, land: _Landscape, axes: Axes, **where: Any) -> None:
-    log = isinstance(land.norm, LogNorm)
-    ticks = LogLocator() if log else MaxNLocator(6, steps=_axes.TICK_STEPS)
-    axes.figure.colorbar(drawn, ticks=ticks, label=land.label, extend=land.extend, **where)

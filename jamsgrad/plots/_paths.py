@@ -1,18 +1,36 @@
-"""Where searches went, over the contours of the function: still, and as an animation."""
+"""Searches: where they went, still and as an animation, and how their values fell."""
 
-from typing import NamedTuple, Unpack
+from collections.abc import Iterator, Mapping
+from itertools import cycle
+from typing import Any, NamedTuple, TypeAlias, Unpack
 
 import jax
 import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from jamsgrad import _check
+from jamsgrad._search.minimize import Result, Trajectory
+from jamsgrad._tree import Tree
 from jamsgrad.plots import _axes
 from jamsgrad.plots._landscape import ContourOptions, Function, contour, of_two_variables
-from jamsgrad.plots._trajectories import Recorded, Results, recorded, title
 from jamsgrad.problems import Problem
+
+Search: TypeAlias = Result | Trajectory | ArrayLike
+Results: TypeAlias = Search | Mapping[str, Search]
+
+
+class _Recorded(NamedTuple):
+    """The rows that were written in a search, as NumPy arrays. Points alone have no `fun`."""
+
+    step: np.ndarray
+    x: Tree
+    fun: np.ndarray | None
+
+
+_Drawn: TypeAlias = tuple[_Recorded, list[Line2D], Line2D]  # with its lines and the mark at its end
 
 
 def path(
@@ -77,7 +95,7 @@ def animate(
     frames = _check.integer("frames", frames, 1)
     problem = of_two_variables(problem)
     axes, paths = _draw(problem, results, ax, **options)
-    last = max(drawn.rows.step[-1] for drawn in paths)
+    last = max(rows.step[-1] for rows, _, _ in paths)
     steps = np.unique(np.linspace(last, 0, frames).round().astype(int))
 
     def draw(step: int) -> list[Line2D]:
@@ -98,26 +116,95 @@ def animate(
     return FuncAnimation(figure, draw, frames=steps.tolist(), interval=interval)
 
 
-class _DrawnPath(NamedTuple):
-    """What was recorded of a search, the lines through that, and the mark at its end."""
+def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.0) -> Axes:
+    """Draw how the value fell, step by step.
 
-    rows: Recorded
-    lines: list[Line2D]
-    end: Line2D
+    Args:
+      results: a search, or several as a mapping from name to search; of any number of variables.
+        Points alone have no values to draw.
+      ax: axes to draw in; None for a new figure.
+      minimum: what to subtract from the values, such as `problem.minimum`.
+
+    Returns:
+      The axes; their y is logarithmic where the differences are positive and span two decades.
+
+    Raises:
+      ValueError: if a search was not recorded, has no values or is a batch of them, there is none,
+        or `ax` is three-dimensional.
+      TypeError: if a search is none of these, such as a list of several.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jamsgrad import amsgrad, minimize, plots
+      >>> result = minimize(lambda x: jnp.sum(x**2), jnp.ones(3), amsgrad(0.1), record_every=1)
+      >>> plots.convergence(result).get_yscale()
+      'log'
+    """
+    searches = _recorded(results)
+    drawn: list[np.ndarray] = []
+    for name, search in searches.items():
+        if search.fun is None:
+            raise ValueError(f"{_title(name)} has points but no values: give its Result")
+        drawn.append(search.fun - minimum)
+    axes = _axes.axes_for(ax)
+    lines = zip(searches.items(), drawn, _line_styles(), strict=False)
+    for i, ((name, search), values, style) in enumerate(lines):
+        every = max(len(drawn), len(values) // 8)
+        marks = i * every // len(drawn), every  # each line's at other steps
+        axes.plot(search.step, values, label=name, markevery=marks, **style)
+    values = np.concatenate(drawn)
+    if _axes.log_range(values[np.isfinite(values)], decades=2) is not None:
+        axes.set_yscale("log", nonpositive="mask")
+    axes.set(xlabel="step", ylabel=_axes.value_label(minimum))
+    axes.grid(alpha=0.3)
+    _axes.legend(axes)
+    return axes
+
+
+def _recorded(results: Results) -> dict[str, _Recorded]:
+    """The rows of each search by name. The name of a single search is ""."""
+    named = results if isinstance(results, Mapping) else {"": results}
+    if not named:
+        raise ValueError("results is an empty mapping: nothing to draw")
+    return {name: _rows(name, search) for name, search in named.items()}
+
+
+def _title(name: str) -> str:
+    """What error messages call the search of this name."""
+    return f"results[{name!r}]" if name else "the result"
+
+
+def _rows(name: str, search: Search) -> _Recorded:
+    rows = search.trajectory if isinstance(search, Result) else search
+    if rows is None:
+        raise ValueError(f"{_title(name)} has no trajectory: call minimize with record_every=1")
+    if not isinstance(rows, Trajectory):
+        try:
+            points = np.atleast_1d(np.asarray(rows, float))
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{_title(name)} must be a Result, a Trajectory or an array of points; give several "
+                f'searches as a mapping, {{"name": search, ...}}; got a {type(rows).__name__}'
+            ) from None
+        return _Recorded(np.arange(len(points)), points, None)
+    if shape := np.shape(rows.n_recorded):
+        raise ValueError(f"{_title(name)} is a batch of searches of shape {shape}: draw one each")
+    written = slice(int(rows.n_recorded))
+    return _Recorded(*jax.tree.map(lambda a: np.asarray(a)[written], (rows.step, rows.x, rows.fun)))
 
 
 def _draw(
     problem: Problem, results: Results, ax: Axes | None, **options: Unpack[ContourOptions]
-) -> tuple[Axes, list[_DrawnPath]]:
-    searches = recorded(results)
+) -> tuple[Axes, list[_Drawn]]:
+    searches = _recorded(results)
     for name, rows in searches.items():
         if not isinstance(rows.x, np.ndarray) or rows.x.shape[1:] != (2,) or not len(rows.x):
             shape = jax.tree.map(np.shape, rows.x)
-            raise ValueError(f"{title(name)} must have points of shape (rows, 2), got {shape}")
+            raise ValueError(f"{_title(name)} must have points of shape (rows, 2), got {shape}")
     axes = contour(problem, ax, **options)
     n, single = len(searches), len(searches) == 1
-    paths: list[_DrawnPath] = []
-    for (name, rows), style in zip(searches.items(), _axes.line_styles(), strict=False):
+    paths: list[_Drawn] = []
+    for (name, rows), style in zip(searches.items(), _line_styles(), strict=False):
         width = 1.5 + 2.5 * (n - 1 - len(paths)) / n  # the later, the thinner: all can be seen
         ink, rim = ("white", "black") if single else (style["color"], "white")
         lines = [
@@ -129,7 +216,7 @@ def _draw(
         _axes.mark(axes, start, None if paths else "start", color="white")
         look = {"linestyle": ""} if single else {"linewidth": width}  # of the line in the legend
         end = _axes.mark(axes, end, name or "end", **{**style, **look})
-        paths.append(_DrawnPath(rows, lines, end))
+        paths.append((rows, lines, end))
     _axes.legend(axes)
     return axes, paths
 
@@ -138,3 +225,10 @@ def _ends(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first and the last finite point, each of shape (1, 2); (0, 2) if there is none."""
     finite = points[np.isfinite(points).all(axis=1)]
     return finite[:1], finite[-1:]
+
+
+def _line_styles() -> Iterator[dict[str, Any]]:
+    """Styles of lines without end; neighbours differ in colour, dashes and marker."""
+    dashes, markers = ("-", "--", "-.", ":"), ("s", "^", "D", "v", "P")
+    for color, dash, marker in zip(cycle(_axes.COLORS), cycle(dashes), cycle(markers), strict=True):
+        yield {"color": color, "linestyle": dash, "marker": marker}
