@@ -11,9 +11,9 @@ problem's minimum if that is known.
 A minimum has the same colour in all pictures of the same searches: minimum 0, the lowest, is blue.
 """
 
-from jamsgrad.plots._basins import basins as basins
 from jamsgrad.plots._landscape import contour as contour
 from jamsgrad.plots._landscape import surface as surface
+from jamsgrad.plots._multistart import basins as basins
 from jamsgrad.plots._multistart import parallel as parallel
 from jamsgrad.plots._multistart import waterfall as waterfall
 from jamsgrad.plots._paths import animate as animate

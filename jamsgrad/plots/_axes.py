@@ -1,4 +1,4 @@
-"""What the pictures share: axes, scales, marks and the legend."""
+"""What the pictures share: axes, scales, colours, marks and legends."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import jax
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb, to_rgba_array
 from matplotlib.lines import Line2D
 
 from jamsgrad._tree import Tree
@@ -14,6 +15,9 @@ from jamsgrad._tree import Tree
 # The palette of Okabe and Ito, Color universal design, 2008; its yellow is for the minima.
 COLORS = ("#E69F00", "#56B4E9", "#D55E00", "#CC79A7", "#000000", "#009E73", "#0072B2")
 STAR: dict[str, Any] = {"marker": "*", "color": "#F0E442"}
+MINIMA = tuple(COLORS[i] for i in (6, 0, 5, 3, 1, 2))  # no black: it cannot be darker
+FAILED = "black"
+_ENDS = (*MINIMA, "0.6", FAILED)  # grey is for the other minima
 GREY = "0.85"  # where the function is not finite, or the search from there failed
 TICK_STEPS = (1, 2, 2.5, 5, 10)  # distances of ticks, times a power of ten
 COLOR_BAR = (1.04, 0, 0.05, 1)  # inset axes as high as their parent, whatever its aspect
@@ -79,6 +83,41 @@ def legend(ax: Axes, ncols: int = 4, **look: Any) -> None:
         ax.legend(ncols=ncols, frameon=False, **below, **look)
 
 
+def colors_of_searches(basin: np.ndarray) -> np.ndarray:
+    """The colours of searches that ended in the minima of these numbers, -1 for a failed one."""
+    return to_rgba_array(_ENDS)[_end(basin)]
+
+
+def colors_of_regions(basin: np.ndarray, n: int) -> np.ndarray:
+    """The colours of n minima on a map: the first six have their own, neighbours' differ.
+
+    A minimum takes the next colour that no lower neighbour has. If these have all twelve colours,
+    it takes the one that is its turn.
+    """
+    strong = np.array([to_rgb(color) for color in MINIMA])
+    palette = np.concatenate([strong, (1 + strong) / 2])
+    beside = [basin[:, :-1], basin[:, 1:]], [basin[:-1], basin[1:]]
+    pairs = np.concatenate([np.sort([a.ravel(), b.ravel()], axis=0) for a, b in beside], axis=1)
+    lower, higher = np.unique(pairs, axis=1)
+    chosen: list[int] = []
+    for i in range(n):
+        turn = [(i + j) % len(palette) for j in range(len(palette))]
+        taken = {chosen[a] for a in lower[higher == i] if 0 <= a < i}
+        chosen.append(next((color for color in turn if color not in taken), turn[0]))
+    return palette[chosen]
+
+
+def minima_legend(ax: Axes, shown: np.ndarray, basin: np.ndarray, look: dict, failed: dict) -> None:
+    """A legend of the minima `shown`, with the share of all searches that ended in each."""
+    names = [*(f"minimum {i}" for i in range(len(MINIMA))), "other minima", "failed"]
+    counts = np.bincount(_end(basin).ravel(), minlength=len(names))
+    for i in np.unique(_end(shown)):
+        given = {"color": _ENDS[i], **look, **(failed if names[i] == "failed" else {})}
+        ax.plot([], [], label=f"{names[i]} ({100 * counts[i] / basin.size:.3g} %)", **given)
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    legend(ax, ncols=max(1, int(inches / 1.6)), columnspacing=1)
+
+
 def log_range(values: np.ndarray, decades: float, lowest: float = 0) -> Interval | None:
     """The ends of a log scale: the quantile `lowest` of the positive values, and their maximum.
 
@@ -94,3 +133,8 @@ def log_range(values: np.ndarray, decades: float, lowest: float = 0) -> Interval
 def value_label(minimum: float) -> str:
     """The label of an axis of values from which `minimum` was subtracted."""
     return r"$f(x) - \min\,f$" if minimum else "$f(x)$"
+
+
+def _end(basin: np.ndarray) -> np.ndarray:
+    """Where in `_ENDS` a minimum stands, by its number; -1 is a failed search."""
+    return np.where(basin < 0, len(_ENDS) - 1, np.minimum(basin, len(MINIMA)))

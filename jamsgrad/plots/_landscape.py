@@ -55,14 +55,13 @@ def surface(
       >>> ax = plots.surface(problems.bowl, resolution=51)
       >>> ax.figure.savefig("surface.png")
     """
-    problem = of_two_variables(problem)
     land = _landscape(problem, resolution)
     axes = cast(Axes3D, _axes.axes_for(ax, "3d"))
     grid = land.x0, land.x1, land.values.filled(np.nan)
     look = {"cmap": cmap, "norm": land.norm, "linewidth": 0.3}
     drawn = axes.plot_surface(*grid, rcount=resolution, ccount=resolution, **look)
     drawn.set_edgecolor("face")  # else light seams show between the faces
-    _finish(axes, problem, land, drawn, ax=axes, shrink=0.7, pad=0.08)
+    _finish(axes, land, drawn, ax=axes, shrink=0.7, pad=0.08)
     axes.set(xticks=_inner_ticks(*axes.get_xlim()), yticks=_inner_ticks(*axes.get_ylim()))
     return axes
 
@@ -100,7 +99,6 @@ def contour(
       >>> [float(end) for end in ax.get_xlim()]
       [-3.0, 3.0]
     """
-    problem = of_two_variables(problem)
     land = _landscape(problem, resolution)
     axes = _axes.axes_for(ax)
     edges = land.norm.inverse(np.linspace(0, 1, _check.integer("levels", levels, 1) + 1))
@@ -108,26 +106,23 @@ def contour(
     grid = land.x0, land.x1, land.values
     drawn = axes.contourf(*grid, edges, cmap=cmap, norm=land.norm, extend=land.extend)
     axes.set_facecolor(_axes.GREY)
-    _finish(axes, problem, land, drawn, cax=axes.inset_axes(_axes.COLOR_BAR))
-    if len(problem.minimizers):
-        minima = _axes.inside(problem.minimizers, *problem.bounds)
+    _finish(axes, land, drawn, cax=axes.inset_axes(_axes.COLOR_BAR))
+    if len(land.problem.minimizers):
+        minima = _axes.inside(land.problem.minimizers, *land.problem.bounds)
         _axes.mark(axes, minima, "minimum", **_axes.STAR, markersize=19, zorder=3)
         _axes.legend(axes)
     return axes
 
 
 class _Landscape(NamedTuple):
-    """The function on a grid, masked where it is not finite, with the scale of its colours.
+    """The function on a grid, masked where it is not finite, with the scale of its colours."""
 
-    `extend` is "min" if the lowest colour stands for all values below the scale, too.
-    """
-
+    problem: Problem
     x0: np.ndarray
     x1: np.ndarray
     values: np.ma.MaskedArray
     norm: Normalize
-    label: str
-    extend: Literal["min", "neither"]
+    extend: Literal["min", "neither"]  # "min": the lowest colour stands for lower values, too
 
 
 def of_two_variables(problem: Function) -> Problem:
@@ -147,7 +142,8 @@ def _values(fun: Objective, points: jax.Array) -> jax.Array:
     return jax.vmap(checked_objective(fun, has_aux=False))(points)[0]
 
 
-def _landscape(problem: Problem, resolution: int) -> _Landscape:
+def _landscape(function: Function, resolution: int) -> _Landscape:
+    problem = of_two_variables(function)
     side = np.linspace(*problem.bounds, _check.integer("resolution", resolution, 2))
     x0, x1 = np.meshgrid(*side.T)
     points = jnp.asarray(np.stack([x0.ravel(), x1.ravel()], axis=1))
@@ -159,23 +155,21 @@ def _landscape(problem: Problem, resolution: int) -> _Landscape:
     excess = values - problem.minimum
     ends = _axes.log_range(excess.compressed(), decades=3.5, lowest=0.001)
     if ends is not None:
-        label = _axes.value_label(problem.minimum)
-        return _Landscape(x0, x1, np.ma.maximum(excess, ends[0]), LogNorm(*ends), label, "min")
+        return _Landscape(problem, x0, x1, np.ma.maximum(excess, ends[0]), LogNorm(*ends), "min")
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant
         low, high = low - max(abs(low), 1) / 2, high + max(abs(high), 1) / 2
-    return _Landscape(x0, x1, values, Normalize(low, high), _axes.value_label(0), "neither")
+    return _Landscape(problem, x0, x1, values, Normalize(low, high), "neither")
 
 
-def _finish(
-    axes: Axes, problem: Problem, land: _Landscape, drawn: ScalarMappable, **where: Any
-) -> None:
+def _finish(axes: Axes, land: _Landscape, drawn: ScalarMappable, **where: Any) -> None:
     """Add the colour bar, the limits and the title."""
     log = isinstance(land.norm, LogNorm)
     ticks = LogLocator() if log else MaxNLocator(6, steps=_axes.TICK_STEPS)
-    axes.figure.colorbar(drawn, ticks=ticks, label=land.label, extend=land.extend, **where)
-    _axes.frame(axes, *zip(*problem.bounds, strict=True))
-    axes.set_title(problem.name.replace("_", " "))
+    label = _axes.value_label(land.problem.minimum if log else 0)
+    axes.figure.colorbar(drawn, ticks=ticks, label=label, extend=land.extend, **where)
+    _axes.frame(axes, *zip(*land.problem.bounds, strict=True))
+    axes.set_title(land.problem.name.replace("_", " "))
 
 
 def _inner_ticks(low: float, high: float) -> list[float]:

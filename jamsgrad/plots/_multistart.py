@@ -1,15 +1,17 @@
-"""What many searches found: their values in order, and the best points."""
+"""What many searches found: their values, the best points, and which start led where."""
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.ticker import MaxNLocator
 
 from jamsgrad import _check
-from jamsgrad._multistart.result import MultiStartResult
+from jamsgrad._multistart.result import BasinMap, MultiStartResult
 from jamsgrad._search.bounds import end_rows
-from jamsgrad._tree import as_rows
-from jamsgrad.plots import _axes, _colors
+from jamsgrad._tree import as_row, as_rows
+from jamsgrad.plots import _axes
 
 
 def waterfall(
@@ -40,9 +42,8 @@ def waterfall(
       >>> problem, optimizer = problems.himmelblau, amsgrad(0.3, b2=0.99)
       >>> result = multistart(
       ...     problem.fun, problem.bounds, optimizer, key=jax.random.key(0), n_starts=64)
-      >>> ax = plots.waterfall(result)
-      >>> len(ax.collections[0].get_offsets()), ax.get_xlabel()
-      (64, 'searches, best first')
+      >>> plots.waterfall(result).get_xlabel()
+      'searches, best first'
 
     References:
       Raue et al., Lessons learned from quantitative dynamical modeling in systems biology, PLoS ONE
@@ -63,9 +64,9 @@ def waterfall(
     size = float(np.clip(8000 / len(values), 3, 30))
     ended = basin >= 0
     # In one call: where minima have the same value, none must hide the others.
-    colors = _colors.of_searches(basin[ended])
+    colors = _axes.colors_of_searches(basin[ended])
     axes.scatter(rank[ended], values[ended] - base, size, colors, linewidths=0, rasterized=True)
-    crosses = {"marker": "x", "color": _colors.FAILED, "linewidths": 0.8, "rasterized": True}
+    crosses = {"marker": "x", "color": _axes.FAILED, "linewidths": 0.8, "rasterized": True}
     failed, lost = ~ended & finite, ~finite
     axes.scatter(rank[failed], values[failed] - base, s=2 * size, **crosses)
     edge = {"transform": axes.get_xaxis_transform(), "clip_on": False}
@@ -75,8 +76,7 @@ def waterfall(
     axes.set(xlabel="searches, best first", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(alpha=0.3)
-    mark = {"linestyle": "", "marker": "o"}
-    _colors.legend(axes, basin, basin, mark, {"linestyle": "", "marker": "x"})
+    _axes.minima_legend(axes, basin, basin, {"linestyle": "", "marker": "o"}, {"marker": "x"})
     return axes
 
 
@@ -127,20 +127,69 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     axes = _axes.axes_for(ax)
     rows = np.arange(len(names))
     lines = np.stack([points, np.broadcast_to(rows, points.shape)], axis=2)
-    colors, dashes = _colors.of_searches(basin), np.where(basin < 0, ":", "-")
+    colors, dashes = _axes.colors_of_searches(basin), np.where(basin < 0, ":", "-")
     # From the worst to the best, which is then above all others.
     look = {"colors": colors[::-1], "linestyles": dashes[::-1], "linewidths": 1}
     axes.add_collection(LineCollection(list(lines[::-1]), rasterized=True, **look))
     axes.plot(*lines[0].T, color="black", linewidth=5)
     mark = {"marker": "o", "markersize": 8, "markeredgecolor": "black"}
     axes.plot(*lines[0].T, color=colors[0], linewidth=3, label="best", **mark)
-    axes.set(xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5))
     bound = "bound" if closed.all() else "bound, or end of the points"
-    axes.set_xlabel(f"from lower to upper {bound}")
+    axes.set(xlim=(-0.03, 1.03), ylim=(rows[-1] + 0.5, -0.5), xlabel=f"from lower to upper {bound}")
     some = slice(None, None, -(-len(names) // 25))  # more would overlap
     axes.set_yticks(rows[some], names[some])
     axes.grid(alpha=0.3)
-    _colors.legend(axes, basin, result.basin, {"linestyle": "-"}, {"linestyle": ":"})
+    _axes.minima_legend(axes, basin, result.basin, {"linestyle": "-"}, {"linestyle": ":"})
+    return axes
+
+
+def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -> Axes:
+    """Draw which start leads to which minimum; the darker, the more steps it takes.
+
+    Args:
+      basin_map: from `jamsgrad.basin_map`.
+      ax: axes to draw in; None for a new figure.
+      shade: how much darker the longest searches are than the shortest, from 0 (not at all) to 1.
+
+    Returns:
+      The axes. With more than six minima there is no legend. With more than twelve, colours are
+      used again, but not for neighbours.
+
+    Raises:
+      ValueError: if shade is out of its range, or `ax` is three-dimensional.
+      TypeError: if `basin_map` is not a BasinMap, or shade is not a number.
+
+    Example:
+      >>> from jamsgrad import amsgrad, basin_map, plots, problems
+      >>> problem = problems.himmelblau
+      >>> found = basin_map(problem.fun, problem.bounds, amsgrad(0.3, b2=0.99), resolution=20)
+      >>> plots.basins(found).get_images()[0].get_array().shape
+      (20, 20, 3)
+    """
+    shade = _check.in_range("shade", shade, 0, 1)
+    minima, basin = _axes.checked(basin_map, BasinMap).minima, basin_map.basin
+    colors = [*_axes.colors_of_regions(basin, len(minima)), to_rgb(_axes.GREY)]
+    image = np.array(colors)[basin]  # -1 is the last
+    ended = basin >= 0
+    steps = basin_map.n_steps[ended]
+    norm = Normalize(*np.quantile(steps, [0.02, 0.98])) if steps.size else Normalize(0, 1)
+    image[ended] *= 1 - shade * norm(steps).clip(0, 1)[:, None]
+
+    axes = _axes.axes_for(ax)
+    x, y = _edges(basin_map.x0), _edges(basin_map.x1)
+    axes.imshow(image, interpolation="nearest", extent=x + y, origin="lower", aspect="auto")
+    _axes.frame(axes, x, y, _axes.variable_names(basin_map.result.x))
+    few = len(minima) <= len(_axes.MINIMA)
+    stars = np.array([as_row(minimum.x) for minimum in minima]).reshape(-1, 2)
+    _axes.mark(axes, stars, None, **_axes.STAR, markersize=19 if few else 9)
+    if shade and steps.size:
+        greys = LinearSegmentedColormap.from_list("steps", ["1", str(1 - shade)])
+        ticks = MaxNLocator(6, integer=True, steps=_axes.TICK_STEPS)
+        look = {"cax": axes.inset_axes(_axes.COLOR_BAR), "ticks": ticks, "extend": "both"}
+        axes.figure.colorbar(ScalarMappable(norm, greys), label="steps", **look)
+    if few:
+        square = {"marker": "s", "markersize": 9, "linestyle": ""}
+        _axes.minima_legend(axes, basin, basin, square, {"color": _axes.GREY})
     return axes
 
 
@@ -161,3 +210,9 @@ def _linear_threshold(heights: np.ndarray, basin: np.ndarray) -> float | None:
     else:
         ends = _axes.log_range(heights, decades=2, lowest=0.01)
     return None if ends is None else 10.0 ** np.floor(np.log10(ends[0]))
+
+
+def _edges(middles: np.ndarray) -> tuple[float, float]:
+    """Where the pixels with these middles begin and end."""
+    half = (middles[-1] - middles[0]) / (len(middles) - 1) / 2
+    return middles[0] - half, middles[-1] + half

@@ -30,9 +30,6 @@ class _Recorded(NamedTuple):
     fun: np.ndarray | None
 
 
-_Drawn: TypeAlias = tuple[_Recorded, list[Line2D], Line2D]  # with its lines and the mark at its end
-
-
 def path(
     problem: Function, results: Results, ax: Axes | None = None, **options: Unpack[ContourOptions]
 ) -> Axes:
@@ -48,8 +45,8 @@ def path(
       The axes.
 
     Raises:
-      ValueError: if the function or a search is not one of two variables, a search was not recorded
-        or is a batch of them, or there is none; else as `contour` does.
+      ValueError: if a search was not recorded, is not one of two variables or is a batch of them,
+        or there is none; else as `contour` does.
       TypeError: if a search is none of these, such as a list of several; else as `contour` does.
 
     Example:
@@ -166,7 +163,7 @@ def _recorded(results: Results) -> dict[str, _Recorded]:
     named = results if isinstance(results, Mapping) else {"": results}
     if not named:
         raise ValueError("results is an empty mapping: nothing to draw")
-    return {name: _rows(name, search) for name, search in named.items()}
+    return {name: _rows(_title(name), search) for name, search in named.items()}
 
 
 def _title(name: str) -> str:
@@ -174,28 +171,29 @@ def _title(name: str) -> str:
     return f"results[{name!r}]" if name else "the result"
 
 
-def _rows(name: str, search: Search) -> _Recorded:
+def _rows(title: str, search: Search) -> _Recorded:
     rows = search.trajectory if isinstance(search, Result) else search
     if rows is None:
-        raise ValueError(f"{_title(name)} has no trajectory: call minimize with record_every=1")
+        raise ValueError(f"{title} has no trajectory: call minimize with record_every=1")
     if not isinstance(rows, Trajectory):
         try:
             points = np.atleast_1d(np.asarray(rows, float))
         except (TypeError, ValueError):
             raise TypeError(
-                f"{_title(name)} must be a Result, a Trajectory or an array of points; give several "
+                f"{title} must be a Result, a Trajectory or an array of points; give several "
                 f'searches as a mapping, {{"name": search, ...}}; got a {type(rows).__name__}'
             ) from None
         return _Recorded(np.arange(len(points)), points, None)
     if shape := np.shape(rows.n_recorded):
-        raise ValueError(f"{_title(name)} is a batch of searches of shape {shape}: draw one each")
+        raise ValueError(f"{title} is a batch of searches of shape {shape}: draw one each")
     written = slice(int(rows.n_recorded))
     return _Recorded(*jax.tree.map(lambda a: np.asarray(a)[written], (rows.step, rows.x, rows.fun)))
 
 
 def _draw(
     problem: Problem, results: Results, ax: Axes | None, **options: Unpack[ContourOptions]
-) -> tuple[Axes, list[_Drawn]]:
+) -> tuple[Axes, list[tuple[_Recorded, list[Line2D], Line2D]]]:
+    """The axes, and for each search its rows, the lines through them and the mark at their end."""
     searches = _recorded(results)
     for name, rows in searches.items():
         if not isinstance(rows.x, np.ndarray) or rows.x.shape[1:] != (2,) or not len(rows.x):
@@ -203,7 +201,7 @@ def _draw(
             raise ValueError(f"{_title(name)} must have points of shape (rows, 2), got {shape}")
     axes = contour(problem, ax, **options)
     n, single = len(searches), len(searches) == 1
-    paths: list[_Drawn] = []
+    paths = []
     for (name, rows), style in zip(searches.items(), _line_styles(), strict=False):
         width = 1.5 + 2.5 * (n - 1 - len(paths)) / n  # the later, the thinner: all can be seen
         ink, rim = ("white", "black") if single else (style["color"], "white")
