@@ -5,7 +5,7 @@ device its row, so that there is no communication before the end.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jamsgrad._multistart.lanes import Queue, engine
+from jamsgrad._multistart.lanes import Look, Queue, engine
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
@@ -32,22 +32,6 @@ class Layout(NamedTuple):
 
     mesh: Mesh
     n_lanes: int
-
-
-class Look(NamedTuple):
-    """What the host wants to know of a queue: a number each.
-
-    Attributes:
-      busy: whether a lane serves a start.
-      done: searches that have ended.
-      n_success: those that met a tolerance, or ran all their steps without one.
-      best: the lowest value so far, infinite before there is one.
-    """
-
-    busy: jax.Array
-    done: jax.Array
-    n_success: jax.Array
-    best: jax.Array
 
 
 class Program:
@@ -70,26 +54,30 @@ class Program:
         evaluations = task.stop.max_steps + 1
         self.steps_per_round = ceil_div(evaluations, ceil_div(evaluations, _STEPS_PER_ROUND))
         self.task, self.starts = task, starts
+        whole = self.layout.n_lanes if task.stop.only_by_steps else 1
+        rows = whole * ceil_div(self.share, whole)
+        self._starts, counts = share_out(mesh, starts, self.n_starts, self.share, rows)
         self._task = on_all(mesh, task)
-        self._shares, self._counts = share_out(mesh, starts, self.n_starts, self.share)
+        self._shares = put(mesh, self._starts, DEVICES)
+        self._counts = put(mesh, counts, DEVICES)
 
-    def init(self) -> Queue:
+    def empty(self) -> Queue:
         """The queue before its first round."""
-        with jax.set_mesh(self.layout.mesh):
-            return _init(self.layout, self._task, self._shares)
+        mesh, n_lanes = self.layout
+        queue = engine(self.task, n_lanes, 0).empty(jax.tree.map(lambda a: a[0], self._starts))
+        queue = jax.tree.map(lambda a: a[None].repeat(mesh.size, axis=0), queue)
+        records = queue.records._replace(x=jax.tree.map(np.array, self._starts))
+        return put(mesh, queue._replace(records=records), DEVICES)
 
-    def advance(self, queue: Queue, n_rounds: int) -> Queue:
+    def advance(self, queue: Queue, n_rounds: int) -> tuple[Queue, Look]:
         """So many rounds on every device, fewer where it runs dry; the queue is donated."""
         mesh = self.layout.mesh
         shared = self._task, self.steps_per_round, n_rounds
         with jax.set_mesh(mesh):
             compiled = _compiled_advance(mesh.devices[0].platform)
-            return compiled(self.layout, shared, queue, self._shares, self._counts)
-
-    def look(self, queue: Queue) -> Look:
-        """How far the queue has come."""
-        with jax.set_mesh(self.layout.mesh):
-            return _look(self.layout, queue, self._counts)
+            queue, looks = compiled(self.layout, shared, queue, self._shares, self._counts)
+        busy, done, n_success, best = gathered(looks)
+        return queue, Look(busy.any(), done.sum(), n_success.sum(), best.min())
 
     def collect(self, queue: Queue) -> tuple[Record[np.ndarray], float]:
         """All records by start in NumPy arrays on every host, and the share of useful steps.
@@ -97,10 +85,10 @@ class Program:
         The searches under way are among them. Useful are moves and last evaluations; executed are
         all steps of all lanes, idle and waiting ones included.
         """
-        with jax.set_mesh(self.layout.mesh):
-            collected = _collect(self.layout, self._task, queue, self._counts, self.share)
-        records, rounds = jax.tree.map(np.asarray, collected)
-        records = jax.tree.map(lambda a: a[: self.n_starts], records)
+        records, rounds = gathered((queue.records, queue.rounds))
+        records = jax.tree.map(
+            lambda a: a[:, : self.share].reshape(-1, *a.shape[2:])[: self.n_starts], records
+        )
         ended = (records.status != Status.STOPPED).sum()
         executed = max(rounds.sum(), 1) * self.steps_per_round * self.layout.n_lanes
         return records, float((records.n_steps.sum(dtype=np.int64) + ended) / executed)
@@ -131,26 +119,37 @@ def in_a_row(mesh: Any) -> Mesh:
     return Mesh(devices, (DEVICES,))
 
 
-def put(mesh: Mesh, array: np.ndarray, *axes: str) -> jax.Array:
-    """An array on the mesh, also when its devices belong to several processes.
+def put(mesh: Mesh, tree: Tree, *axes: str) -> Tree:
+    """Arrays of this process on the mesh, also when its devices belong to several processes.
 
     With the axis DEVICES row i lies on device i, without it the whole array on each.
     """
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
-    return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+
+    def leaf(a: np.ndarray | jax.Array) -> jax.Array:
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(
+                leaf(jax.random.key_data(a)), impl=jax.random.key_impl(a)
+            )
+        a = np.asarray(a)
+        return jax.make_array_from_callback(a.shape, sharding, a.__getitem__)
+
+    return jax.tree.map(leaf, tree)
 
 
-def share_out(mesh: Mesh, starts: Tree, n: int, share: int) -> tuple[Tree, jax.Array]:
-    """The starts in equal shares, the last ones filled up; and how many of each share are real."""
-    filling = share * mesh.size - n
+def gathered(tree: Tree) -> Tree:
+    """The tree with NumPy arrays, on every host whole."""
+    if jax.tree.leaves(tree)[0].is_fully_addressable:
+        return jax.tree.map(np.asarray, tree)
+    return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree, tiled=True))
 
-    def leaf(starts: jax.Array) -> jax.Array:
-        rows = np.asarray(starts)
-        filled = np.concatenate([rows, rows[-1:].repeat(filling, axis=0)]) if filling else rows
-        return put(mesh, filled.reshape(mesh.size, share, *filled.shape[1:]), DEVICES)
 
+def share_out(mesh: Mesh, starts: Tree, n: int, share: int, rows: int) -> tuple[Tree, np.ndarray]:
+    """The starts in rows of devices, filled up to `rows` each; and how many of each are real."""
+    numbers = share * np.arange(mesh.size)[:, None] + np.minimum(np.arange(rows), share - 1)
+    numbers = np.minimum(numbers, n - 1)
     counts = np.clip(n - share * np.arange(mesh.size), 0, share).astype(np.int32)
-    return jax.tree.map(leaf, starts), put(mesh, counts, DEVICES)
+    return jax.tree.map(lambda a: np.asarray(a)[numbers], starts), counts
 
 
 def on_all(mesh: Mesh, tree: Tree) -> Tree:
@@ -162,12 +161,9 @@ def on_all(mesh: Mesh, tree: Tree) -> Tree:
     def leaf(a: Tree) -> Tree:
         if not isinstance(a, jax.Array):
             return a
-        if not (mesh.is_multi_process and a.is_fully_addressable):
-            return jax.device_put(a, NamedSharding(mesh, PartitionSpec()))
-        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            bits = put(mesh, np.asarray(jax.random.key_data(a)))
-            return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(a))
-        return put(mesh, np.asarray(a))
+        if mesh.is_multi_process and a.is_fully_addressable:
+            return put(mesh, a)
+        return jax.device_put(a, NamedSharding(mesh, PartitionSpec()))
 
     return jax.tree.map(leaf, tree)
 
@@ -202,22 +198,16 @@ def _on_each(layout: Layout, local: Callable[..., Tree], shared: Tree, own: tupl
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def _init(layout: Layout, task: Task, shares: Tree) -> Queue:
-    def local(task: Task, shares: Tree) -> Queue:
-        return engine(task, layout.n_lanes, 0).init(shares)
-
-    return _on_each(layout, local, task, (shares,))
-
-
 @cache
-def _compiled_advance(platform: str) -> Callable[..., Queue]:
+def _compiled_advance(platform: str) -> Callable[..., tuple[Queue, Look]]:
     options = _WIDE_VECTORS if platform == "cpu" and _can_compile(_WIDE_VECTORS) else None
     return jax.jit(_advance, static_argnums=0, donate_argnums=2, compiler_options=options)
 
 
-def _advance(layout: Layout, shared: tuple, queue: Queue, shares: Tree, counts: jax.Array) -> Queue:
-    def local(shared: tuple, queue: Queue, shares: Tree, count: jax.Array) -> Queue:
+def _advance(
+    layout: Layout, shared: tuple, queue: Queue, shares: Tree, counts: jax.Array
+) -> tuple[Queue, Look]:
+    def local(shared: tuple, queue: Queue, shares: Tree, count: jax.Array) -> tuple[Queue, Look]:
         task, steps_per_round, n_rounds = shared
         return engine(task, layout.n_lanes, steps_per_round).advance(queue, shares, count, n_rounds)
 
@@ -231,29 +221,3 @@ def _can_compile(options: dict[str, int]) -> bool:
     except Exception:  # of a type that JAX does not export
         return False
     return True
-
-
-@partial(jax.jit, static_argnums=0)
-def _look(layout: Layout, queue: Queue, counts: jax.Array) -> Look:
-    def lowest(fun: jax.Array, counts: jax.Array | bool) -> jax.Array:
-        return jnp.min(jnp.where(jnp.isfinite(fun) & counts, fun, jnp.inf))
-
-    status, busy = queue.records.status, queue.serves < counts[:, None]
-    best = lowest(queue.records.fun, True), lowest(queue.lanes.best.fun, busy)
-    done, success = jnp.sum(status != Status.STOPPED), jnp.sum(status > 0)
-    look = Look(jnp.any(busy), done, success, jnp.minimum(*best))
-    return jax.lax.with_sharding_constraint(look, NamedSharding(layout.mesh, PartitionSpec()))
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _collect(
-    layout: Layout, task: Task, queue: Queue, counts: jax.Array, share: int
-) -> tuple[Record[jax.Array], jax.Array]:
-    def local(task: Task, queue: Queue, count: jax.Array) -> Record[jax.Array]:
-        records = engine(task, layout.n_lanes, 0).collect(queue, count)
-        return jax.tree.map(lambda a: a[:share], records)  # later rows filled up a chunk
-
-    records = _on_each(layout, local, task, (queue, counts))
-    records = jax.tree.map(lambda a: a.reshape(len(a) * share, *a.shape[2:]), records)
-    everywhere = NamedSharding(layout.mesh, PartitionSpec())
-    return jax.lax.with_sharding_constraint((records, queue.rounds), everywhere)

@@ -61,8 +61,8 @@ def drive(
     busy = True
     while busy and not wish.stop:
         before = time.perf_counter()
-        queue = program.advance(queue, wish.n_rounds)
-        busy, done, n_success, best = (x.item() for x in program.look(queue))
+        queue, look = program.advance(queue, wish.n_rounds)
+        busy, done, n_success, best = (x.item() for x in look)
         now = time.perf_counter()
         stop = False
         try:

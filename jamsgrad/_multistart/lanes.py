@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
@@ -27,7 +28,7 @@ class Queue(NamedTuple):
       lanes: the states of the searches under way, one per row; with `together` what cannot differ
         between them has no rows.
       serves: the number of the start that each lane serves; n_starts or more if it is idle.
-      records: what has ended, by start, in whole chunks of lanes with `together`.
+      records: what was found so far, by start, in whole chunks of lanes with `together`.
       rounds: how many rounds were run.
     """
 
@@ -35,6 +36,22 @@ class Queue(NamedTuple):
     serves: jax.Array
     records: Record[jax.Array]
     rounds: jax.Array
+
+
+class Look(NamedTuple):
+    """How far a queue has come: a number each.
+
+    Attributes:
+      busy: whether there is something left to do.
+      done: searches that have ended.
+      n_success: those that met a tolerance, or ran all their steps without one.
+      best: the lowest value so far, infinite before there is one.
+    """
+
+    busy: jax.Array
+    done: jax.Array
+    n_success: jax.Array
+    best: jax.Array
 
 
 class Lanes(NamedTuple):
@@ -47,81 +64,85 @@ class Lanes(NamedTuple):
 
 
 class Engine(NamedTuple):
-    """The queue as pure functions. Starts have their number on the leading axis.
+    """The queue as functions. Starts have their number on the leading axis.
+
+    With `together` there are whole chunks of them.
 
     Attributes:
-      init: `init(starts)` fills the lanes.
+      empty: `empty(starts)` is a queue in which no search has begun, all of NumPy arrays. Each lane
+        is as if its search had ended, so that it takes a start in the first round.
       advance: `advance(queue, starts, n_starts, n_rounds)` runs so many rounds, fewer if the queue
-        runs dry. Starts beyond n_starts are padding, which no lane serves.
-      collect: `collect(queue, n_starts)` is the records by start, those of the searches under way
-        included.
+        runs dry. Starts beyond n_starts are padding, which no lane serves. Pure.
     """
 
-    init: Callable[[Tree], Queue]
-    advance: Callable[[Queue, Tree, jax.Array, jax.Array], Queue]
-    collect: Callable[[Queue, jax.Array], Record[jax.Array]]
+    empty: Callable[[Tree], Queue]
+    advance: Callable[[Queue, Tree, jax.Array, jax.Array], tuple[Queue, Look]]
 
 
 def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
     """The queue of searches for this task."""
     one = Search(task, freeze=False)
     together = task.stop.only_by_steps
-    numbers = jnp.arange(n_lanes, dtype=jnp.int32)
+    numbers = np.arange(n_lanes, dtype=np.int32)
 
-    def init(starts: Tree) -> Queue:
-        starts = whole_chunks(starts)
-        return Queue(
-            lanes=_in_lanes(one, starts, together).init(take(starts, numbers)),
-            serves=numbers,
-            records=jax.vmap(lambda x: _unknown(one.record(one.init(x))))(starts),
-            rounds=jnp.zeros([], jnp.int32),
-        )
+    def empty(starts: Tree) -> Queue:
+        def zeros(starts: Tree) -> Queue:
+            states = _in_lanes(one, starts, together).init(take(starts, jnp.asarray(numbers)))
+            records = jax.vmap(lambda x: one.record(one.init(x)))(starts)
+            return Queue(states, jnp.asarray(numbers), records, jnp.zeros([], jnp.int32))
 
-    def advance(queue: Queue, starts: Tree, n_starts: jax.Array, n_rounds: jax.Array) -> Queue:
-        starts = whole_chunks(starts)
+        queue = jax.tree.map(_zeros, jax.eval_shape(zeros, starts))
+        states, records = queue.lanes, queue.records
+        if together:
+            states = states._replace(n_evaluated=np.full_like(states.n_evaluated, -1))
+        else:
+            states = states._replace(status=np.full_like(states.status, Status.MAX_STEPS))
+        nan, status = (np.full_like(a, b) for a, b in ((records.fun, np.nan), (records.status, -2)))
+        records = Record(jax.tree.map(np.array, starts), nan, nan.copy(), records.n_steps, status)
+        return Queue(states, numbers - np.int32(n_lanes), records, queue.rounds)
+
+    def advance(
+        queue: Queue, starts: Tree, n_starts: jax.Array, n_rounds: jax.Array
+    ) -> tuple[Queue, Look]:
         lanes = _in_lanes(one, starts, together)
         last = queue.rounds + n_rounds
 
+        def busy(queue: Queue, following: jax.Array) -> jax.Array:
+            under_way = (queue.serves < n_starts) & ~lanes.ended(queue.lanes)
+            return jnp.any(under_way) | (following < n_starts)
+
         def goes_on(carry: tuple[Queue, jax.Array]) -> jax.Array:
-            queue, _ = carry
-            return (queue.rounds < last) & jnp.any(queue.serves < n_starts)
+            return (carry[0].rounds < last) & busy(*carry)
 
         def a_round(carry: tuple[Queue, jax.Array]) -> tuple[Queue, jax.Array]:
             queue, following = carry
-            states = lax.fori_loop(
-                0,
-                steps_per_round,
-                lambda _, states: _lanes_last(lanes.step(states)[0]),
-                queue.lanes,
-            )
-            busy, ended = queue.serves < n_starts, lanes.ended(states)
-            records = put(queue, busy & ended, lanes.record(states))
-            begins = ended if together else ended & busy
+            ended = lanes.ended(queue.lanes)
+            begins = ended if together else ended & (queue.serves < n_starts)
             # The k-th lane that begins takes the k-th of the starts that follow.
             place = numbers if together else jnp.cumsum(begins, dtype=jnp.int32) - 1
             serves = jnp.where(begins, following + place, queue.serves)
             taken = jnp.where(begins, n_lanes, 0) if together else jnp.sum(begins)
             fresh = lanes.init(take(starts, serves))
             begins = begins if together else begins & (serves < n_starts)
-            states = where(begins, fresh, states) if together else _each(begins, fresh, states)
+            states = (
+                where(begins, fresh, queue.lanes) if together else _each(begins, fresh, queue.lanes)
+            )
+            states = lax.fori_loop(
+                0, steps_per_round, lambda _, states: _lanes_last(lanes.step(states)[0]), states
+            )
+            records = put(queue.records, serves, serves < n_starts, lanes.record(states))
             queue = Queue(states, serves, records, queue.rounds + 1)
             return queue, following + taken.astype(jnp.int32)
 
-        return lax.while_loop(goes_on, a_round, (queue, jnp.max(queue.serves) + 1))[0]
-
-    def collect(queue: Queue, n_starts: jax.Array) -> Record[jax.Array]:
-        records = _in_lanes(one, queue.lanes.x, together).record(queue.lanes)
-        began = (records.n_steps > 0) | (records.status != Status.STOPPED)
-        return put(queue, began & (queue.serves < n_starts), records)
-
-    def whole_chunks(starts: Tree) -> Tree:
-        """The starts, filled up to whole chunks of lanes where lanes take them as slices."""
-
-        def pad(leaf: jax.Array) -> jax.Array:
-            filling = [(0, -len(leaf) % n_lanes)] + [(0, 0)] * (leaf.ndim - 1)
-            return jnp.pad(leaf, filling, mode="edge")
-
-        return jax.tree.map(pad, starts) if together else starts
+        following = jnp.max(queue.serves) + 1
+        queue, following = lax.while_loop(goes_on, a_round, (queue, following))
+        status, fun = queue.records.status, queue.records.fun
+        return queue, Look(
+            busy=busy(queue, following),
+            done=jnp.sum(status != Status.STOPPED, dtype=jnp.int32),
+            n_success=jnp.sum(status > 0, dtype=jnp.int32),
+            best=jnp.min(jnp.where(jnp.isfinite(fun), fun, jnp.inf)),
+        )
 
     def take(rows: Tree, serves: jax.Array) -> Tree:
         """The rows of the starts that the lanes serve."""
@@ -129,9 +150,10 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
             return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, serves[0], n_lanes), rows)
         return jax.tree.map(lambda a: a.at[serves].get(mode="clip"), rows)
 
-    def put(queue: Queue, which: jax.Array, new: Record[jax.Array]) -> Record[jax.Array]:
+    def put(
+        records: Record[jax.Array], serves: jax.Array, which: jax.Array, new: Record[jax.Array]
+    ) -> Record[jax.Array]:
         """The records with those of some lanes written to the rows of the starts they serve."""
-        records, serves = queue.records, queue.serves
         if together:
             new = jax.vmap(where)(which, new, take(records, serves))
             return jax.tree.map(
@@ -140,13 +162,13 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
         rows = jnp.where(which, serves, len(records.fun))  # past the end, where it is dropped
         return jax.tree.map(lambda a, b: a.at[rows].set(b, mode="drop"), records, new)
 
-    return Engine(init, advance, collect)
+    return Engine(empty, advance)
 
 
-def _unknown(record: Record[jax.Array]) -> Record[jax.Array]:
-    """The same point, not evaluated."""
-    nan = jnp.full_like(record.fun, jnp.nan)
-    return record._replace(fun=nan, grad_norm=nan)
+def _zeros(like: jax.ShapeDtypeStruct) -> np.ndarray | jax.Array:
+    """Zeros in NumPy, which has no random keys."""
+    keys = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
+    return (jnp if keys else np).zeros(like.shape, like.dtype)
 
 
 def _in_lanes(one: Search, starts: Tree, together: bool) -> Lanes:

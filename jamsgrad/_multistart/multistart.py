@@ -129,11 +129,10 @@ def multistart(
         if progress:
             watchers.append(stack.enter_context(progress_bar(program.n_starts)))
         interrupted = stack.enter_context(interruptible())
-        queue = program.init()
+        queue = program.empty()
         kept = _checkpoint.opened(checkpoint, lambda: identity(program))
         load, save = stack.enter_context(kept)
-        queue = program.advance(load(queue), 0)
-        jax.block_until_ready(program.look(queue))
+        queue, _ = program.advance(load(queue), 0)
         compiled = time.perf_counter()
         queue = drive(program, queue, watchers, interrupted, save, checkpoint_every)
         searched = time.perf_counter() - compiled

@@ -1,7 +1,6 @@
 """Where searches start: points in a box, each a function of the key and its own number."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import jax
@@ -25,7 +24,7 @@ def sample_starts(key: PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "
 
     with l and h the lower and the upper bound, and u_i
 
-    - "uniform": independent and uniform, drawn from `jax.random.fold_in(key, i)`;
+    - "uniform": independent and uniform, drawn by NumPy's Philox, seeded with the key's bits;
     - "sobol": the i-th point of a scrambled Sobol sequence, which leaves smaller gaps;
     - "lhs": a Latin hypercube: in each coordinate every n-th part of [0, 1] holds one point.
 
@@ -42,9 +41,9 @@ def sample_starts(key: PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "
         starts; `box.lower` and `box.upper` are trees of arrays of x's shape and dtype.
 
     Returns:
-      A tree like the bounds, each leaf with the starts as a new first axis, shape (n_starts, ...),
-      of the floating dtype of its bounds. All starts are inside the bounds, which belong to the
-      box.
+      A tree like the bounds, each leaf a NumPy array with the starts as a new first axis, shape
+      (n_starts, ...), of the floating dtype of its bounds. All starts are inside the bounds, which
+      belong to the box.
 
     Raises:
       ValueError: if n_starts or starts is none of these, a bound is infinite or NaN, the bounds are
@@ -75,9 +74,8 @@ def sample_starts(key: PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "
     if callable(starts):
         return inside(starts(key, n, box), n, box)
     _check.one_of("starts", starts, METHODS, or_else="a function")
-    if starts == "uniform":
-        return _uniform(key, n, box)
-    return placed(_spread(starts, key, n, _size(box)), box)
+    size = sum(low.size for low in jax.tree.leaves(box.lower))
+    return placed(_units(starts, key, n, size), box)
 
 
 def starts_and_box(
@@ -108,7 +106,7 @@ def starts_and_box(
         raise ValueError(f"starts holds {n_points} starts, more than n_starts = {n_starts}")
     if n_points < n_starts:
         drawn = sample_starts(key, n_starts, box)
-        points = jax.tree.map(lambda a, b: jnp.concatenate([a, b[n_points:]]), points, drawn)
+        points = jax.tree.map(lambda a, b: np.concatenate([a, b[n_points:]]), points, drawn)
     return points, box
 
 
@@ -120,7 +118,7 @@ def _points(starts: Tree) -> Tree:
         raise ValueError(
             f"starts as a list must hold points of one shape, got {starts!r}"
         ) from None
-    points = floating(points, "starts")
+    points = floating(points, "starts", np.asarray)
     counts = {leaf.shape[:1] for leaf in jax.tree.leaves(points)}
     if len(counts) != 1 or counts == {()}:
         shapes = jax.tree.map(lambda leaf: leaf.shape, points)
@@ -155,7 +153,7 @@ def inside(starts: Tree, n: int, box: _bounds.Bounds) -> Tree:
             raise TypeError(f"starts must be real numbers, got dtype {leaf.dtype}")
         if np.isnan(leaf).any():
             raise ValueError("starts must not be NaN")
-    leaves = [jnp.asarray(leaf, low.dtype) for leaf, low in zip(leaves, lows, strict=True)]
+    leaves = [leaf.astype(low.dtype) for leaf, low in zip(leaves, lows, strict=True)]
     rows = jax.tree.map(lambda end: np.broadcast_to(end, (n, *end.shape)), box)
     _bounds.check_inside(treedef.unflatten(leaves), rows, "starts")
     return treedef.unflatten(leaves)
@@ -163,46 +161,30 @@ def inside(starts: Tree, n: int, box: _bounds.Bounds) -> Tree:
 
 def placed(units: np.ndarray, box: _bounds.Bounds) -> Tree:
     """The points of the box at `units`, points of the unit cube of shape (n, variables)."""
-    return _placed(jnp.asarray(units, float), box)
-
-
-@partial(jax.jit, static_argnames="n")
-def _uniform(key: jax.Array, n: int, box: _bounds.Bounds) -> Tree:
-    def start(i: jax.Array) -> Tree:
-        return _place(jax.random.uniform(jax.random.fold_in(key, i), (_size(box),), float), box)
-
-    return jax.vmap(start)(jnp.arange(n))
-
-
-@jax.jit
-def _placed(units: jax.Array, box: _bounds.Bounds) -> Tree:
-    return jax.vmap(_place, in_axes=(0, None))(units, box)
-
-
-def _place(unit: jax.Array, box: _bounds.Bounds) -> Tree:
-    """The point of the box at `unit`, a point of the unit cube."""
     lows, treedef = jax.tree.flatten(box.lower)
     ends = np.cumsum([low.size for low in lows])[:-1]
 
-    def leaf(u: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-        u = u.reshape(low.shape)
-        a, b = low.astype(u.dtype) / 2, high.astype(u.dtype) / 2
-        x = 2 * (a + u * (b - a))  # halves, because high - low may overflow
-        return jnp.clip(x.astype(low.dtype), low, high)  # rounding may have left the box
+    def leaf(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        a, b = low.astype(float) / 2, high.astype(float) / 2
+        x = 2 * (a + u.reshape(-1, *low.shape) * (b - a))  # halves, because high - low may overflow
+        return np.clip(x.astype(low.dtype), low, high)  # rounding may have left the box
 
-    return treedef.unflatten(map(leaf, jnp.split(unit, ends), lows, jax.tree.leaves(box.upper)))
+    parts = np.split(units, ends, axis=1)
+    return treedef.unflatten(map(leaf, parts, lows, jax.tree.leaves(box.upper)))
 
 
-def _spread(method: str, key: jax.Array, n: int, size: int) -> np.ndarray:
-    """Points of the unit cube by `scipy.stats.qmc`, shape (n, size)."""
+def _units(method: str, key: PRNGKey, n: int, size: int) -> np.ndarray:
+    """Points of the unit cube, shape (n, size), on the host: to compile this takes half a second.
+
+    Philox counts: its i-th number is a function of the key and i.
+    """
+    seed = np.asarray(jax.random.key_data(key)).ravel().tolist()
+    if method == "uniform":
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed))).random((n, size))
     from scipy.stats import qmc  # noqa: PLC0415, slow to import
 
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = np.random.default_rng(seed)
     if method == "lhs":
         return qmc.LatinHypercube(size, rng=rng).random(n)
     # Sobol points come in powers of two; a shorter sequence is the beginning of a longer one.
     return qmc.Sobol(size, rng=rng).random_base2(max(n - 1, 0).bit_length())[:n]
-
-
-def _size(box: _bounds.Bounds) -> int:
-    return sum(low.size for low in jax.tree.leaves(box.lower))

@@ -190,13 +190,18 @@ def _broadcast(name: str, end: Any, x: Any) -> Any:
         except ValueError:
             prefix = jax.tree.map(lambda e, part: jax.tree.map(lambda _: e, part), end, x)
             ends = treedef.flatten_up_to(prefix)
-        return treedef.unflatten(
-            jnp.broadcast_to(jnp.asarray(e, p.dtype), p.shape)
-            for e, p in zip(ends, points, strict=True)
-        )
+        return treedef.unflatten(map(_end, ends, points))
     except (TypeError, ValueError) as error:
         shapes = jax.tree.map(lambda p: p.shape, x)
         raise ValueError(f"the {name} bound {end!r} does not fit x of shape {shapes}") from error
+
+
+def _end(end: Any, like: Any) -> Any:
+    """One end with shape and dtype of x, in NumPy where it is a number: that compiles nothing."""
+    if isinstance(end, jax.Array):
+        return jnp.broadcast_to(jnp.asarray(end, like.dtype), like.shape)
+    with np.errstate(over="ignore"):  # an end too large for the dtype becomes infinite
+        return np.broadcast_to(np.asarray(end, like.dtype), like.shape)
 
 
 def _check_ends(path: Any, low: np.ndarray, high: np.ndarray, finite: bool) -> None:

@@ -274,15 +274,15 @@ def checked_task(
     return Task(fun, optimizer, args, box, stop)
 
 
-def floating(x: Any, name: str = "x0") -> Any:
+def floating(x: Tree, name: str = "x0", array: Callable[..., Tree] = jnp.asarray) -> Tree:
     """The start as strongly typed arrays, or an error that names what is not floating."""
 
-    def leaf(path: Any, value: Any) -> jax.Array:
+    def leaf(path: Any, value: Any) -> Tree:
         path = f"{name}{jax.tree_util.keystr(path)}"
         dtype = _check.array(path, value).dtype
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(f"{path} has dtype {dtype}: a search needs floating x")
-        return jnp.asarray(value, dtype)
+        return array(value, dtype)
 
     x = jax.tree_util.tree_map_with_path(leaf, x)
     if not any(value.size for value in jax.tree.leaves(x)):
