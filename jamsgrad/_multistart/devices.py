@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jamsgrad._jit import Split, jit_for
 from jamsgrad._multistart.lanes import Look, Queue, engine
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
@@ -57,7 +59,9 @@ class Program:
         whole = self.layout.n_lanes if task.stop.only_by_steps else 1
         rows = whole * ceil_div(self.share, whole)
         self._starts, counts = share_out(mesh, starts, self.n_starts, self.share, rows)
-        self._task = on_all(mesh, task)
+        program = Split.of(task[:2])
+        self._program = program.join(on_all(mesh, program.data))
+        self._data = on_all(mesh, task[2:])
         self._shares = put(mesh, self._starts, DEVICES)
         self._counts = put(mesh, counts, DEVICES)
 
@@ -72,10 +76,12 @@ class Program:
     def advance(self, queue: Queue, n_rounds: int) -> tuple[Queue, Look]:
         """So many rounds on every device, fewer where it runs dry; the queue is donated."""
         mesh = self.layout.mesh
-        shared = self._task, self.steps_per_round, n_rounds
+        shared = self._data, self.steps_per_round, n_rounds
         with jax.set_mesh(mesh):
             compiled = _compiled_advance(mesh.devices[0].platform)
-            queue, looks = compiled(self.layout, shared, queue, self._shares, self._counts)
+            queue, looks = compiled(
+                *self._program, self.layout, shared, queue, self._shares, self._counts
+            )
         busy, done, n_success, best = gathered(looks)
         return queue, Look(busy.any(), done.sum(), n_success.sum(), best.min())
 
@@ -184,34 +190,40 @@ def on_host(tree: Tree) -> Tree:
 # -- the compiled functions ------------------------------------------------------------------------
 
 
-def _on_each(layout: Layout, local: Callable[..., Tree], shared: Tree, own: tuple) -> Tree:
-    """`local(shared, *own)` on every device, with its own row of `own`."""
-
-    def row(shared: Tree, own: tuple) -> Tree:
-        out = local(shared, *jax.tree.map(lambda leaf: leaf[0], own))
-        return jax.tree.map(lambda leaf: leaf[None], out)
-
-    rows = PartitionSpec(DEVICES)
-    specs = (PartitionSpec(), rows)
-    return jax.shard_map(row, mesh=layout.mesh, in_specs=specs, out_specs=rows, check_vma=False)(
-        shared, own
-    )
-
-
 @cache
 def _compiled_advance(platform: str) -> Callable[..., tuple[Queue, Look]]:
     options = _WIDE_VECTORS if platform == "cpu" and _can_compile(_WIDE_VECTORS) else None
-    return jax.jit(_advance, static_argnums=0, donate_argnums=2, compiler_options=options)
+    return jit_for(3, donate_argnums=2, compiler_options=options)(_advance)
 
 
 def _advance(
-    layout: Layout, shared: tuple, queue: Queue, shares: Tree, counts: jax.Array
+    fun: Callable[..., Tree],
+    optimizer: optax.GradientTransformation,
+    layout: Layout,
+    shared: tuple,
+    queue: Queue,
+    shares: Tree,
+    counts: jax.Array,
 ) -> tuple[Queue, Look]:
-    def local(shared: tuple, queue: Queue, shares: Tree, count: jax.Array) -> tuple[Queue, Look]:
-        task, steps_per_round, n_rounds = shared
-        return engine(task, layout.n_lanes, steps_per_round).advance(queue, shares, count, n_rounds)
+    """`lanes.engine.advance` on every device, with its own row of the queue, shares and counts."""
+    program = Split.of((fun, optimizer))
 
-    return _on_each(layout, local, shared, (queue, shares, counts))
+    def local(shared: tuple, own: tuple) -> tuple[Queue, Look]:
+        data, (args, bounds, stop), steps_per_round, n_rounds = shared
+        fun, optimizer = program.join(data)
+        task = Task(fun, optimizer, args, bounds, stop)
+        queue, starts, count = jax.tree.map(lambda leaf: leaf[0], own)
+        advance = engine(task, layout.n_lanes, steps_per_round).advance
+        return jax.tree.map(lambda leaf: leaf[None], advance(queue, starts, count, n_rounds))
+
+    shared, own = (program.data, *shared), (queue, shares, counts)
+    if layout.mesh.size == 1:
+        return local(shared, own)
+    whole, rows = PartitionSpec(), PartitionSpec(DEVICES)
+    on_each = jax.shard_map(
+        local, mesh=layout.mesh, in_specs=(whole, rows), out_specs=rows, check_vma=False
+    )
+    return on_each(shared, own)
 
 
 def _can_compile(options: dict[str, int]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from jamsgrad._jit import Split
 from jamsgrad._multistart.devices import Program
 from jamsgrad._search.step import Search
 from jamsgrad._search.task import Point, Task
@@ -19,27 +20,29 @@ def identity(program: Program) -> dict[str, str]:
     """What a checkpoint must share with the program that loads it, part by part."""
     task, (mesh, n_lanes) = program.task, program.layout
     start = jax.tree.map(lambda leaf: leaf[0], program.starts)
-    traced = jax.make_jaxpr(_first_step)(task, start)
+    parts = Split.of(task[:2])
+
+    def first_step(data: list, rest: tuple, x: Tree) -> Point:
+        one = Search(Task(*parts.join(data), *rest), freeze=False)
+        return one.step(one.init(x))[1]
+
+    given = parts.data, task[2:], start
+    traced = jax.make_jaxpr(first_step)(*given)
     text = re.sub("0x[0-9a-f]+", "", str(traced))  # addresses differ from process to process
     # A callback to the host is an address in the text, but the values at the start show it.
-    point = jax.jit(_first_step)(task, start)
+    point = jax.jit(first_step)(*given)
     values = f"{point.fun:.3g} {point.grad_norm:.3g}"  # another processor may round otherwise
     return {
         "the version of jamsgrad": _LAYOUT,
         "the version of JAX": jax.__version__,
         "fun or optimizer": _digest([text, values, *_constants(traced)]),
         "key or starts": _digest(program.starts),
-        "args": _digest(task.args),
+        "args": _digest((task.args, parts.data)),
         "bounds": _digest(task.bounds),
         "max_steps, a tolerance or patience": _digest(task.stop),
         "lanes": str(n_lanes),
         "the number of devices": str(mesh.size),
     }
-
-
-def _first_step(task: Task, x: Tree) -> Point:
-    one = Search(task, freeze=False)
-    return one.step(one.init(x))[1]
 
 
 def _constants(program: Tree) -> Iterator[Tree]:

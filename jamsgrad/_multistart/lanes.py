@@ -99,7 +99,8 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
             states = states._replace(status=np.full_like(states.status, Status.MAX_STEPS))
         nan, status = (np.full_like(a, b) for a, b in ((records.fun, np.nan), (records.status, -2)))
         records = Record(jax.tree.map(np.array, starts), nan, nan.copy(), records.n_steps, status)
-        return Queue(states, numbers - np.int32(n_lanes), records, queue.rounds)
+        serves: Tree = numbers - np.int32(n_lanes)
+        return Queue(states, serves, records, queue.rounds)
 
     def advance(
         queue: Queue, starts: Tree, n_starts: jax.Array, n_rounds: jax.Array

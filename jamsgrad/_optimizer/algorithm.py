@@ -26,6 +26,7 @@ from jax import lax
 
 from jamsgrad import _check
 from jamsgrad._optimizer import rounding
+from jamsgrad._optimizer.equal import one_if_equal
 from jamsgrad._optimizer.rounding import MomentDtypes
 from jamsgrad._tree import Numeric, Tree
 
@@ -107,6 +108,7 @@ class ScaleByAmsgradState(NamedTuple):
     v_weight: jax.Array
 
 
+@one_if_equal
 def scale_by_amsgrad(
     b1: optax.ScalarOrSchedule = 0.9,
     b2: optax.ScalarOrSchedule = 0.999,

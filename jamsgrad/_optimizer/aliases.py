@@ -13,10 +13,12 @@ import optax
 from jamsgrad import _check
 from jamsgrad._optimizer import rounding
 from jamsgrad._optimizer.algorithm import Convention, ConventionName, scale_by_amsgrad
+from jamsgrad._optimizer.equal import one_if_equal
 from jamsgrad._optimizer.rounding import MomentDtypes
 from jamsgrad._tree import Numeric, Tree
 
 
+@one_if_equal
 def amsgrad(
     learning_rate: optax.ScalarOrSchedule,
     b1: optax.ScalarOrSchedule = 0.9,
@@ -83,6 +85,7 @@ def amsgrad(
     )
 
 
+@one_if_equal
 def amsgradw(
     learning_rate: optax.ScalarOrSchedule,
     b1: optax.ScalarOrSchedule = 0.9,

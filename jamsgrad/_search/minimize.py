@@ -13,6 +13,7 @@ from jax import lax
 from jax.core import Tracer
 
 from jamsgrad import _check
+from jamsgrad._jit import jit_for
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.step import HasRecord, Record, Search, State
 from jamsgrad._search.stopping import Status, Stop, stop_options
@@ -225,7 +226,7 @@ def minimize(
             ) from None
     rows = None if record_every is None else stop.max_steps // record_every + 1
     length = stop.max_steps + 1 if loop == "scan" else None
-    result = _minimize(task, x0, opt_state, has_aux, record_every, rows, length)
+    result = _minimize(*task[:2], has_aux, record_every, rows, length, *task[2:], x0, opt_state)
     traced = isinstance(result.status, Tracer)
     if throw and not traced and (result.status == Status.NONFINITE).any():
         raise FloatingPointError(f"minimize: {result!r}")
@@ -290,18 +291,22 @@ def floating(x: Tree, name: str = "x0", array: Callable[..., Tree] = jnp.asarray
     return x
 
 
-@partial(jax.jit, static_argnames=("has_aux", "record_every", "rows", "length"))
+@jit_for(6)
 def _minimize(
-    task: Task,
-    x0: Tree,
-    opt_state: Tree,
+    fun: Callable[..., Tree],
+    optimizer: optax.GradientTransformation,
     has_aux: bool,
     record_every: int | None,
     rows: int | None,
     length: int | None,
+    args: tuple[Tree, ...],
+    bounds: _bounds.Bounds | None,
+    stop: Stop,
+    x0: Tree,
+    opt_state: Tree,
 ) -> Result:
     """The result of a while loop, or with a length of a scan; recorded if there are rows."""
-    search = Search(task, has_aux)
+    search = Search(Task(fun, optimizer, args, bounds, stop), has_aux)
 
     def advance(carry: tuple[State, Trajectory | None]) -> tuple[State, Trajectory | None]:
         state, trajectory = carry

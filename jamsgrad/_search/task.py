@@ -1,8 +1,7 @@
 """What a search does at a point: evaluate the objective there, and move on by the optimizer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -16,17 +15,8 @@ from jamsgrad._search.stopping import Stop
 from jamsgrad._tree import Tree
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("args", "bounds", "stop"),
-    meta_fields=("fun", "optimizer"),
-)
-@dataclass(frozen=True)
-class Task:
-    """What a search minimises, how it moves, where, and when it stops.
-
-    A pytree: what is compiled for a task depends on `fun` and `optimizer`; the rest is data.
-    """
+class Task(NamedTuple):
+    """What a search minimises, how it moves, where, and when it stops."""
 
     fun: Callable[..., Tree]
     optimizer: optax.GradientTransformation
