@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jamsgrad._jit import Split, jit_for
-from jamsgrad._multistart.lanes import Look, Queue, engine
+from jamsgrad._multistart.lanes import Queue, engine
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
@@ -34,6 +34,20 @@ class Layout(NamedTuple):
 
     mesh: Mesh
     n_lanes: int
+
+
+class Look(NamedTuple):
+    """How far a queue has come.
+
+    Attributes:
+      done: searches that have ended.
+      n_success: those that met a tolerance, or ran all their steps without one.
+      best: the lowest value so far, infinite before there is one.
+    """
+
+    done: int
+    n_success: int
+    best: float
 
 
 class Program:
@@ -79,11 +93,13 @@ class Program:
         shared = self._data, self.steps_per_round, n_rounds
         with jax.set_mesh(mesh):
             compiled = _compiled_advance(mesh.devices[0].platform)
-            queue, looks = compiled(
+            queue, seen = compiled(
                 *self._program, self.layout, shared, queue, self._shares, self._counts
             )
-        busy, done, n_success, best = gathered(looks)
-        return queue, Look(busy.any(), done.sum(), n_success.sum(), best.min())
+        status, fun = gathered(seen)
+        done, finite = status != Status.STOPPED, fun[np.isfinite(fun)]
+        best = finite.min(initial=np.inf)
+        return queue, Look(int(done.sum()), int((status > 0).sum()), float(best))
 
     def collect(self, queue: Queue) -> tuple[Record[np.ndarray], float]:
         """All records by start in NumPy arrays on every host, and the share of useful steps.
@@ -191,7 +207,7 @@ def on_host(tree: Tree) -> Tree:
 
 
 @cache
-def _compiled_advance(platform: str) -> Callable[..., tuple[Queue, Look]]:
+def _compiled_advance(platform: str) -> Callable[..., tuple[Queue, tuple]]:
     options = _WIDE_VECTORS if platform == "cpu" and _can_compile(_WIDE_VECTORS) else None
     return jit_for(3, donate_argnums=2, compiler_options=options)(_advance)
 
@@ -204,17 +220,21 @@ def _advance(
     queue: Queue,
     shares: Tree,
     counts: jax.Array,
-) -> tuple[Queue, Look]:
+) -> tuple[Queue, tuple]:
     """`lanes.engine.advance` on every device, with its own row of the queue, shares and counts."""
     program = Split.of((fun, optimizer))
 
-    def local(shared: tuple, own: tuple) -> tuple[Queue, Look]:
+    def local(shared: tuple, own: tuple) -> tuple[Queue, tuple]:
         data, (args, bounds, stop), steps_per_round, n_rounds = shared
         fun, optimizer = program.join(data)
         task = Task(fun, optimizer, args, bounds, stop)
         queue, starts, count = jax.tree.map(lambda leaf: leaf[0], own)
-        advance = engine(task, layout.n_lanes, steps_per_round).advance
-        return jax.tree.map(lambda leaf: leaf[None], advance(queue, starts, count, n_rounds))
+        queue = engine(task, layout.n_lanes, steps_per_round).advance(
+            queue, starts, count, n_rounds
+        )
+        # Copies for the host, because the queue is donated to the next call.
+        seen = queue.records.status, queue.records.fun
+        return jax.tree.map(lambda leaf: leaf[None], (queue, seen))
 
     shared, own = (program.data, *shared), (queue, shares, counts)
     if layout.mesh.size == 1:

@@ -58,11 +58,11 @@ def drive(
     """Advance the queue in slices until it runs dry or somebody stops it."""
     began = saved = time.perf_counter()
     wish = agreed(Wish(1, interrupted.is_set(), save=False))
-    busy = True
-    while busy and not wish.stop:
+    done = 0
+    while done < program.n_starts and not wish.stop:
         before = time.perf_counter()
         queue, look = program.advance(queue, wish.n_rounds)
-        busy, done, n_success, best = (x.item() for x in look)
+        done, n_success, best = look
         now = time.perf_counter()
         stop = False
         try:
@@ -73,7 +73,7 @@ def drive(
         n_rounds = int(wish.n_rounds * _SLICE_SECONDS / (now - before))
         n_rounds = max(1, min(4 * wish.n_rounds, n_rounds))
         wish = agreed(Wish(n_rounds, stop or interrupted.is_set(), now - saved > save_every))
-        if wish.save or wish.stop or not busy:
+        if wish.save or wish.stop or done == program.n_starts:
             save(queue)
             saved = time.perf_counter()
     return queue

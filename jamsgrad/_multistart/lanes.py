@@ -29,29 +29,17 @@ class Queue(NamedTuple):
         between them has no rows.
       serves: the number of the start that each lane serves; n_starts or more if it is idle.
       records: what was found so far, by start, in whole chunks of lanes with `together`.
+      taken: how many starts were taken.
+      done: how many searches have ended.
       rounds: how many rounds were run.
     """
 
     lanes: State
     serves: jax.Array
     records: Record[jax.Array]
-    rounds: jax.Array
-
-
-class Look(NamedTuple):
-    """How far a queue has come: a number each.
-
-    Attributes:
-      busy: whether there is something left to do.
-      done: searches that have ended.
-      n_success: those that met a tolerance, or ran all their steps without one.
-      best: the lowest value so far, infinite before there is one.
-    """
-
-    busy: jax.Array
+    taken: jax.Array
     done: jax.Array
-    n_success: jax.Array
-    best: jax.Array
+    rounds: jax.Array
 
 
 class Lanes(NamedTuple):
@@ -76,7 +64,7 @@ class Engine(NamedTuple):
     """
 
     empty: Callable[[Tree], Queue]
-    advance: Callable[[Queue, Tree, jax.Array, jax.Array], tuple[Queue, Look]]
+    advance: Callable[[Queue, Tree, jax.Array, jax.Array], Queue]
 
 
 def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
@@ -89,7 +77,7 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
         def zeros(starts: Tree) -> Queue:
             states = _in_lanes(one, starts, together).init(take(starts, jnp.asarray(numbers)))
             records = jax.vmap(lambda x: one.record(one.init(x)))(starts)
-            return Queue(states, jnp.asarray(numbers), records, jnp.zeros([], jnp.int32))
+            return Queue(states, jnp.asarray(numbers), records, *[jnp.zeros([], jnp.int32)] * 3)
 
         queue = jax.tree.map(_zeros, jax.eval_shape(zeros, starts))
         states, records = queue.lanes, queue.records
@@ -99,51 +87,40 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
             states = states._replace(status=np.full_like(states.status, Status.MAX_STEPS))
         nan, status = (np.full_like(a, b) for a, b in ((records.fun, np.nan), (records.status, -2)))
         records = Record(jax.tree.map(np.array, starts), nan, nan.copy(), records.n_steps, status)
-        serves: Tree = numbers - np.int32(n_lanes)
-        return Queue(states, serves, records, queue.rounds)
+        serves: Tree = np.full_like(numbers, -1)
+        return queue._replace(lanes=states, serves=serves, records=records)
 
-    def advance(
-        queue: Queue, starts: Tree, n_starts: jax.Array, n_rounds: jax.Array
-    ) -> tuple[Queue, Look]:
+    def advance(queue: Queue, starts: Tree, n_starts: jax.Array, n_rounds: jax.Array) -> Queue:
         lanes = _in_lanes(one, starts, together)
         last = queue.rounds + n_rounds
 
-        def busy(queue: Queue, following: jax.Array) -> jax.Array:
-            under_way = (queue.serves < n_starts) & ~lanes.ended(queue.lanes)
-            return jnp.any(under_way) | (following < n_starts)
+        def goes_on(queue: Queue) -> jax.Array:
+            return (queue.rounds < last) & (queue.done < n_starts)
 
-        def goes_on(carry: tuple[Queue, jax.Array]) -> jax.Array:
-            return (carry[0].rounds < last) & busy(*carry)
-
-        def a_round(carry: tuple[Queue, jax.Array]) -> tuple[Queue, jax.Array]:
-            queue, following = carry
+        def a_round(queue: Queue) -> Queue:
             ended = lanes.ended(queue.lanes)
             begins = ended if together else ended & (queue.serves < n_starts)
             # The k-th lane that begins takes the k-th of the starts that follow.
             place = numbers if together else jnp.cumsum(begins, dtype=jnp.int32) - 1
-            serves = jnp.where(begins, following + place, queue.serves)
-            taken = jnp.where(begins, n_lanes, 0) if together else jnp.sum(begins)
+            serves = jnp.where(begins, queue.taken + place, queue.serves)
             fresh = lanes.init(take(starts, serves))
             begins = begins if together else begins & (serves < n_starts)
-            states = (
-                where(begins, fresh, queue.lanes) if together else _each(begins, fresh, queue.lanes)
-            )
+            states = (where if together else _each)(begins, fresh, queue.lanes)
             states = lax.fori_loop(
-                0, steps_per_round, lambda _, states: _lanes_last(lanes.step(states)[0]), states
+                0,
+                steps_per_round,
+                lambda _, states: _lanes_last(lanes.step(states)[0]),
+                _lanes_last(states),
             )
-            records = put(queue.records, serves, serves < n_starts, lanes.record(states))
-            queue = Queue(states, serves, records, queue.rounds + 1)
-            return queue, following + taken.astype(jnp.int32)
+            busy, ended = serves < n_starts, lanes.ended(states)
+            records = put(queue.records, serves, busy, lanes.record(states))
+            # Each search that has ended frees a lane, which takes a start in the next round.
+            taken = queue.done + n_lanes
+            n_ended = jnp.where(ended, n_lanes, 0) if together else jnp.sum(busy & ended)
+            done = queue.done + n_ended.astype(jnp.int32)
+            return Queue(_lanes_last(states), serves, records, taken, done, queue.rounds + 1)
 
-        following = jnp.max(queue.serves) + 1
-        queue, following = lax.while_loop(goes_on, a_round, (queue, following))
-        status, fun = queue.records.status, queue.records.fun
-        return queue, Look(
-            busy=busy(queue, following),
-            done=jnp.sum(status != Status.STOPPED, dtype=jnp.int32),
-            n_success=jnp.sum(status > 0, dtype=jnp.int32),
-            best=jnp.min(jnp.where(jnp.isfinite(fun), fun, jnp.inf)),
-        )
+        return lax.while_loop(goes_on, a_round, queue)
 
     def take(rows: Tree, serves: jax.Array) -> Tree:
         """The rows of the starts that the lanes serve."""
