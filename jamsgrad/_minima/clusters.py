@@ -1,11 +1,15 @@
 """Which points are of one minimum: near each other, and with no barrier between them."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import scipy  # its modules load when first used
 
 from jamsgrad._minima.barrier import divided
 from jamsgrad._minima.objective import RowObjective
 
+_FEW = 64  # leaders, found without a tree: its module takes a third of a second to load
 _MANY = 1000  # leaders: where there are more, most of those to come lead nothing but themselves
 
 
@@ -34,25 +38,28 @@ def leaders(points: np.ndarray, tol: float) -> np.ndarray:
     The first unassigned point becomes a leader, and takes all unassigned points within tol of it in
     every coordinate, itself among them.
     """
-    tree = scipy.spatial.KDTree(points, balanced_tree=False)  # balancing is slow where points agree
     leader = np.full(len(points), -1)
-    _cover(tree, tol, leader, _MANY)
-    rest = np.flatnonzero(leader < 0)
-    if rest.size:
-        # A point without unassigned neighbours leads itself alone, whenever its turn comes. So to
-        # assign it now changes nothing, and spares a query of the tree for each.
-        alone = rest[_alone(points[rest], tol)]
-        leader[alone] = alone
-        _cover(tree, tol, leader, rest.size)
+    _cover(lambda i: (np.abs(points - points[i]) <= tol).all(axis=1).nonzero()[0], leader, _FEW)
+    if (leader < 0).any():
+        tree = scipy.spatial.KDTree(points, balanced_tree=False)  # balancing is slow at ties
+        near = partial(tree.query_ball_point, r=tol, p=np.inf)
+        _cover(lambda i: np.asarray(near(points[i])), leader, _MANY)
+        rest = np.flatnonzero(leader < 0)
+        if rest.size:
+            # A point without unassigned neighbours leads itself alone, whenever its turn comes. So
+            # to assign it now changes nothing, and spares a query of the tree for each.
+            alone = rest[_alone(points[rest], tol)]
+            leader[alone] = alone
+            _cover(lambda i: np.asarray(near(points[i])), leader, rest.size)
     return leader
 
 
-def _cover(tree: "scipy.spatial.KDTree", tol: float, leader: np.ndarray, most: int) -> None:
-    """Greedy cover of the points of the tree that have no leader yet, by `most` new leaders."""
+def _cover(near: Callable[[int], np.ndarray], leader: np.ndarray, most: int) -> None:
+    """Greedy cover of the points that have no leader yet, by `most` new leaders."""
     for i in np.flatnonzero(leader < 0):
         if leader[i] < 0 and most:
-            near = np.asarray(tree.query_ball_point(tree.data[i], tol, p=np.inf))
-            leader[near[leader[near] < 0]] = i
+            around = near(i)
+            leader[around[leader[around] < 0]] = i
             most -= 1
 
 
@@ -84,10 +91,13 @@ def _joined(
     a, b = _neighbours(points[best] / objective.scale, 3 * tol)
     joins = ~divided(objective, points[best[a]], points[best[b]], tol)
     a, b = a[joins], b[joins]
-    graph = scipy.sparse.coo_array((np.ones(len(a)), (a, b)), shape=(len(best),) * 2)
-    _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
-    _, first = np.unique(component, return_index=True)
-    return best[first[component[cluster]]]
+    first = np.arange(len(best))  # of all that are joined to it, by links that get shorter
+    while (first[a] != first[b]).any():
+        least = np.minimum(first[a], first[b])
+        np.minimum.at(first, a, least)
+        np.minimum.at(first, b, least)
+        first = first[first]
+    return best[first[cluster]]
 
 
 def _neighbours(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +105,10 @@ def _neighbours(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarr
 
     Eight hold a valley together; all could be thousands.
     """
+    if len(points) <= 9:
+        a, b = np.triu_indices(len(points), 1)
+        near = (np.abs(points[a] - points[b]) < radius).all(axis=1)
+        return a[near], b[near]
     _, near = scipy.spatial.KDTree(points).query(points, k=9, p=np.inf, distance_upper_bound=radius)
     near = np.asarray(near)[:, 1:]  # without the point itself
     a, which = np.nonzero(near < len(points))  # there may be fewer

@@ -1,6 +1,5 @@
 """What kind of point a search ended in, by the gradient and the Hessian there."""
 
-import jax
 import numpy as np
 
 from jamsgrad._minima.objective import RowObjective
@@ -10,8 +9,7 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
     """The kind of the point, and the condition number of its Hessian: see `Minimum`."""
     low, high = objective.low, objective.high
     try:
-        row = point.astype(objective.dtype)
-        grad, hessian = map(np.asarray, _derivatives(objective, row))
+        grad, hessian = objective.derivatives(point)
     except (TypeError, ValueError, NotImplementedError):
         return "unknown", np.nan  # a custom derivative may not have a second one
     if not (np.isfinite(grad).all() and np.isfinite(hessian).all()):
@@ -34,8 +32,3 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
     if (curvature < -zero).any():
         return "saddle", condition
     return "flat" if flat and not held.any() else otherwise, condition
-
-
-@jax.jit
-def _derivatives(objective: RowObjective, row: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return jax.grad(objective)(row), jax.hessian(objective)(row)
