@@ -82,7 +82,9 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
         queue = jax.tree.map(_zeros, jax.eval_shape(zeros, starts))
         states, records = queue.lanes, queue.records
         if together:
-            states = states._replace(n_evaluated=np.full_like(states.n_evaluated, -1))
+            states = states._replace(
+                n_evaluated=np.full_like(states.n_evaluated, np.iinfo(np.uint32).max)
+            )
         else:
             states = states._replace(status=np.full_like(states.status, Status.MAX_STEPS))
         nan, status = (np.full_like(a, b) for a, b in ((records.fun, np.nan), (records.status, -2)))

@@ -161,13 +161,15 @@ def inside(starts: Tree, n: int, box: _bounds.Bounds) -> Tree:
 
 def placed(units: np.ndarray, box: _bounds.Bounds) -> Tree:
     """The points of the box at `units`, points of the unit cube of shape (n, variables)."""
+    box = jax.tree.map(np.asarray, box)
     lows, treedef = jax.tree.flatten(box.lower)
     ends = np.cumsum([low.size for low in lows])[:-1]
 
     def leaf(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         a, b = low.astype(float) / 2, high.astype(float) / 2
         x = 2 * (a + u.reshape(-1, *low.shape) * (b - a))  # halves, because high - low may overflow
-        return np.clip(x.astype(low.dtype), low, high)  # rounding may have left the box
+        # Rounding may have left the box; NumPy clips a bfloat16 as a float32.
+        return np.clip(x.astype(low.dtype), low, high).astype(low.dtype)
 
     parts = np.split(units, ends, axis=1)
     return treedef.unflatten(map(leaf, parts, lows, jax.tree.leaves(box.upper)))

@@ -74,7 +74,8 @@ def test_hits_of_the_best_well_are_the_searches_that_ended_there(griewank):
     assert best.count == np.sum(ended) > 0
     if x.shape[1] == 1:
         assert np.abs(best.x).max() < 1e-2
-        assert best.count > 20
+        # A well is 2 pi of the box of 1200 wide: 26 of 5000 searches, with a deviation of 5.
+        assert abs(best.count - 26) < 4 * 5
 
 
 def valley(x):
