@@ -53,10 +53,10 @@ def one_of(name: str, value: Any, allowed: Iterable[str], *, or_else: str = "") 
         raise ValueError(f"{name} must be one of {words}, got {value!r}")
 
 
-def hashable(name: str, value: Any) -> None:
-    """Raise unless `value` can be told from others, as what is compiled for it must be."""
+def hashable(name: str, value: Any, parts: Any) -> None:
+    """Raise unless the parts of `value` that a program is made of can be told from others."""
     try:
-        hash(value)
+        hash(parts)
     except TypeError:
         raise TypeError(
             f"{name} must be hashable, because what was compiled for it is kept; got {value!r}"

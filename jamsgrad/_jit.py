@@ -59,6 +59,11 @@ def jit_for(n: int, **options: Tree) -> Callable[[Callable[..., Tree]], Callable
             fixed, structure, data = Split.of(args[:n])
             return compiled(fixed, structure)(data, *args[n:])
 
+        def eval_shape(*args: Tree) -> Tree:
+            fixed, structure, data = Split.of(args[:n])
+            return compiled(fixed, structure).eval_shape(data, *args[n:])
+
+        vars(call)["eval_shape"] = eval_shape
         return call
 
     return decorate

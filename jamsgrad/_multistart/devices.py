@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jamsgrad._jit import Split, jit_for
-from jamsgrad._multistart.lanes import Queue, engine
+from jamsgrad._multistart.lanes import Queue, empty, engine
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
@@ -81,11 +81,8 @@ class Program:
 
     def empty(self) -> Queue:
         """The queue before its first round."""
-        mesh, n_lanes = self.layout
-        queue = engine(self.task, n_lanes, 0).empty(jax.tree.map(lambda a: a[0], self._starts))
-        queue = jax.tree.map(lambda a: a[None].repeat(mesh.size, axis=0), queue)
-        records = queue.records._replace(x=jax.tree.map(np.array, self._starts))
-        return put(mesh, queue._replace(records=records), DEVICES)
+        shapes = _begin.eval_shape(*self._program, self.layout, self._data, self._shares)
+        return put(self.layout.mesh, empty(shapes, self._starts), DEVICES)
 
     def advance(self, queue: Queue, n_rounds: int) -> tuple[Queue, Look]:
         """So many rounds on every device, fewer where it runs dry; the queue is donated."""
@@ -204,6 +201,18 @@ def on_host(tree: Tree) -> Tree:
 
 
 # -- the compiled functions ------------------------------------------------------------------------
+
+
+@jit_for(3)
+def _begin(
+    fun: Callable[..., Tree],
+    optimizer: optax.GradientTransformation,
+    layout: Layout,
+    data: tuple,
+    shares: Tree,
+) -> Queue:
+    """`lanes.engine.begin` for every device."""
+    return jax.vmap(engine(Task(fun, optimizer, *data), layout.n_lanes, 0).begin)(shares)
 
 
 @cache

@@ -52,18 +52,18 @@ class Lanes(NamedTuple):
 
 
 class Engine(NamedTuple):
-    """The queue as functions. Starts have their number on the leading axis.
+    """The queue as pure functions. Starts have their number on the leading axis.
 
     With `together` there are whole chunks of them.
 
     Attributes:
-      empty: `empty(starts)` is a queue in which no search has begun, all of NumPy arrays. Each lane
-        is as if its search had ended, so that it takes a start in the first round.
+      begin: `begin(starts)` is a queue that has taken the first starts. It is never run: its shapes
+        are those of every queue, as `empty` needs them.
       advance: `advance(queue, starts, n_starts, n_rounds)` runs so many rounds, fewer if the queue
-        runs dry. Starts beyond n_starts are padding, which no lane serves. Pure.
+        runs dry. Starts beyond n_starts are padding, which no lane serves.
     """
 
-    empty: Callable[[Tree], Queue]
+    begin: Callable[[Tree], Queue]
     advance: Callable[[Queue, Tree, jax.Array, jax.Array], Queue]
 
 
@@ -73,24 +73,11 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
     together = task.stop.only_by_steps
     numbers = np.arange(n_lanes, dtype=np.int32)
 
-    def empty(starts: Tree) -> Queue:
-        def zeros(starts: Tree) -> Queue:
-            states = _in_lanes(one, starts, together).init(take(starts, jnp.asarray(numbers)))
-            records = jax.vmap(lambda x: one.record(one.init(x)))(starts)
-            return Queue(states, jnp.asarray(numbers), records, *[jnp.zeros([], jnp.int32)] * 3)
-
-        queue = jax.tree.map(_zeros, jax.eval_shape(zeros, starts))
-        states, records = queue.lanes, queue.records
-        if together:
-            states = states._replace(
-                n_evaluated=np.full_like(states.n_evaluated, np.iinfo(np.uint32).max)
-            )
-        else:
-            states = states._replace(status=np.full_like(states.status, Status.MAX_STEPS))
-        nan, status = (np.full_like(a, b) for a, b in ((records.fun, np.nan), (records.status, -2)))
-        records = Record(jax.tree.map(np.array, starts), nan, nan.copy(), records.n_steps, status)
-        serves: Tree = np.full_like(numbers, -1)
-        return queue._replace(lanes=states, serves=serves, records=records)
+    def begin(starts: Tree) -> Queue:
+        serves, zero = jnp.asarray(numbers), jnp.zeros([], jnp.int32)
+        states = _in_lanes(one, starts, together).init(take(starts, serves))
+        records = jax.vmap(lambda x: one.record(one.init(x)))(starts)
+        return Queue(states, serves, records, zero, zero, zero)
 
     def advance(queue: Queue, starts: Tree, n_starts: jax.Array, n_rounds: jax.Array) -> Queue:
         lanes = _in_lanes(one, starts, together)
@@ -142,13 +129,33 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
         rows = jnp.where(which, serves, len(records.fun))  # past the end, where it is dropped
         return jax.tree.map(lambda a, b: a.at[rows].set(b, mode="drop"), records, new)
 
-    return Engine(empty, advance)
+    return Engine(begin, advance)
 
 
-def _zeros(like: jax.ShapeDtypeStruct) -> np.ndarray | jax.Array:
-    """Zeros in NumPy, which has no random keys."""
-    keys = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
-    return (jnp if keys else np).zeros(like.shape, like.dtype)
+def empty(shapes: Queue, starts: Tree) -> Queue:
+    """A queue of these shapes in which no search has begun, in NumPy arrays; starts are, too.
+
+    Each lane is as if its search had ended, so that it takes a start in the first round. Random
+    keys, which NumPy does not have, stay arrays of JAX.
+    """
+
+    def full(like: jax.ShapeDtypeStruct, value: float = 0) -> Tree:
+        is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
+        return (
+            jnp.zeros(like.shape, like.dtype) if is_key else np.full(like.shape, value, like.dtype)
+        )
+
+    queue, (_, fun, *_) = jax.tree.map(full, shapes), shapes.records
+    states = queue.lanes
+    if states.status is None:
+        ended = full(shapes.lanes.n_evaluated, np.iinfo(np.uint32).max)
+        states = states._replace(n_evaluated=ended)
+    else:
+        states = states._replace(status=full(shapes.lanes.status, Status.MAX_STEPS))
+    status = full(shapes.records.status, Status.STOPPED)
+    points = jax.tree.map(np.array, starts)
+    records = Record(points, full(fun, np.nan), full(fun, np.nan), queue.records.n_steps, status)
+    return queue._replace(lanes=states, serves=full(shapes.serves, -1), records=records)
 
 
 def _in_lanes(one: Search, starts: Tree, together: bool) -> Lanes:

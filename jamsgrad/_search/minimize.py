@@ -13,7 +13,7 @@ from jax import lax
 from jax.core import Tracer
 
 from jamsgrad import _check
-from jamsgrad._jit import jit_for
+from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.step import HasRecord, Record, Search, State
 from jamsgrad._search.stopping import Status, Stop, stop_options
@@ -262,13 +262,13 @@ def checked_task(
     """The task, or an error unless `fun` and `optimizer` are such and `args` a tuple of arrays."""
     if not callable(fun):
         raise TypeError(f"fun must be a function of x, got {fun!r}")
-    _check.hashable("fun", fun)
+    _check.hashable("fun", fun, Split.of(fun)[:2])
     if not (isinstance(optimizer, optax.GradientTransformation) and all(map(callable, optimizer))):
         raise TypeError(
             f"optimizer must be an optax.GradientTransformation, got {optimizer!r}; "
             "call the function that makes it, as in amsgrad(0.1)"
         )
-    _check.hashable("optimizer", optimizer)
+    _check.hashable("optimizer", optimizer, Split.of(optimizer)[:2])
     if not isinstance(args, tuple):
         raise TypeError(f"args must be a tuple of the further arguments of fun, got {args!r}")
     _check.arrays("args", args)

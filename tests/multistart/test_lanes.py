@@ -10,7 +10,7 @@ import pytest
 from reference import assert_trees_close, same_bits
 
 from jamsgrad import Status, amsgrad, minimize
-from jamsgrad._multistart.lanes import Queue, batched_axes, engine
+from jamsgrad._multistart.lanes import Queue, batched_axes, empty, engine
 from jamsgrad._search.step import Record, Search
 from jamsgrad._search.stopping import stop_options
 from jamsgrad._search.task import Task
@@ -44,6 +44,10 @@ def kind(request):
     return request.param
 
 
+def empty_queue(functions, starts=STARTS):
+    return empty(jax.eval_shape(functions.begin, starts), np.asarray(starts))
+
+
 class Engine(NamedTuple):
     empty: object
     advance: object
@@ -52,10 +56,10 @@ class Engine(NamedTuple):
 @pytest.fixture(scope="module")
 def queue(kind):
     """The engine, compiled once; its functions are given their starts."""
-    empty, advance = engine(task(gtol=GTOL[kind]), N_LANES, STEPS_PER_ROUND)
-    advance = jax.jit(advance)
+    functions = engine(task(gtol=GTOL[kind]), N_LANES, STEPS_PER_ROUND)
+    advance = jax.jit(functions.advance)
     return Engine(
-        lambda: empty(STARTS),
+        lambda: empty_queue(functions),
         lambda state, rounds, n_starts=N_STARTS: advance(state, STARTS, n_starts, rounds),
     )
 
@@ -152,7 +156,7 @@ def test_lanes_take_the_starts_in_their_order(queue, drained, kind):
 
 
 def test_lanes_keep_once_what_is_the_same_in_all_of_them():
-    state = engine(task(), N_LANES, STEPS_PER_ROUND).empty(STARTS)
+    state = empty_queue(engine(task(), N_LANES, STEPS_PER_ROUND))
     assert isinstance(state, Queue)
     moments = state.lanes.opt_state[0]
     assert moments.m.shape == (N_LANES, 2)
@@ -162,7 +166,7 @@ def test_lanes_keep_once_what_is_the_same_in_all_of_them():
 
 
 def test_with_a_tolerance_every_lane_has_its_own_state():
-    state = engine(task(gtol=1e-2), N_LANES, STEPS_PER_ROUND).empty(STARTS)
+    state = empty_queue(engine(task(gtol=1e-2), N_LANES, STEPS_PER_ROUND))
     assert {leaf.shape[0] for leaf in jax.tree.leaves(state.lanes)} == {N_LANES}
     assert state.lanes.n_evaluated is None
 
@@ -174,12 +178,12 @@ def test_what_vmap_batches_is_told_without_running_it():
 def test_what_an_optimizer_counts_by_the_gradient_is_kept_by_lane():
     finite = optax.apply_if_finite(OPTIMIZER, 3)
     what = task(lambda x: -jnp.sqrt(2 - x[0]), finite)
-    empty, advance = engine(what, N_LANES, STEPS_PER_ROUND)
+    functions = engine(what, N_LANES, STEPS_PER_ROUND)
     starts = STARTS[3 : 3 + N_LANES]
-    state = empty(starts)
+    state = empty_queue(functions, starts)
     assert state.lanes.opt_state.total_notfinite.shape == (N_LANES,)
     assert state.lanes.opt_state.inner_state[0].count.shape == (N_LANES,)
-    skipped = jax.jit(advance)(state, starts, N_LANES, 1).lanes.opt_state.total_notfinite
+    skipped = jax.jit(functions.advance)(state, starts, N_LANES, 1).lanes.opt_state.total_notfinite
     np.testing.assert_array_equal(skipped, [STEPS_PER_ROUND, STEPS_PER_ROUND, 0, 0])
 
 
