@@ -27,7 +27,7 @@ BENCHMARKS = {  # name: arguments, and those of a quick run
     "precision": ([], ["--quick", "--seeds", "2"]),
     "convergence": ([], ["--rounds", "1"]),
     "multistart": (["--rounds", "1"], ["--rounds", "1", "--quick"]),
-    "startup": ([], ["--rounds", "1"]),
+    "startup": ([], ["--quick"]),
 }
 SECTION = re.compile(r"<!-- benchmark: (\S+) -->\n(.*?)<!-- /benchmark -->", re.DOTALL)
 MARKER = re.compile(r"<!-- (?:benchmark: (\S+)|(/)benchmark) -->")

@@ -347,14 +347,18 @@ def test_a_loop_that_is_no_word_is_refused(loop):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"key": None}, TypeError, "key must be given to draw starts, such as key=jax.random.k"),
+        ({"key": None}, TypeError, "key must be one key, such as jax.random.key(0), got None"),
         ({"key": 7}, TypeError, "key must be one key, such as jax.random.key(0), got 7"),
         ({"key": jax.random.split(KEY)}, TypeError, "key must be one key"),
         ({"bounds": (None, None)}, ValueError, "the bounds None and None hold no numbers"),
         ({"bounds": np.zeros((0, 2))}, ValueError, "hold no numbers"),
         ({"bounds": [(0, 1), (0,)]}, ValueError, "bounds as a list must hold n pairs"),
         ({"bounds": (np.zeros(2), np.nan)}, ValueError, "bounds of x are NaN: lower [0. 0.]"),
-        ({"key": None, "starts": np.zeros((3, 2)), "n_starts": 4}, TypeError, "key must be given"),
+        (
+            {"key": None, "starts": np.zeros((3, 2)), "n_starts": 4},
+            TypeError,
+            "key must be one key",
+        ),
         ({"starts": np.zeros(2)}, ValueError, "bound array([-2., -2.]) does not fit x of shape"),
         ({"starts": lambda key, n, box: None}, ValueError, "starts must have the shape (1024, 2)"),
         ({"starts": "halton"}, ValueError, "starts must be one of 'uniform', 'sobol', 'lhs'"),
@@ -370,7 +374,7 @@ def test_a_loop_that_is_no_word_is_refused(loop):
         (
             {"starts": np.zeros((0, 2))},
             ValueError,
-            "starts = Array([], shape=(0, 2), dtype=float64)",
+            "starts = array([], shape=(0, 2), dtype=float64)",
         ),
         ({"starts": np.full((1, 2), 9.0)}, ValueError, "starts[0, 0] = 9.0 is outside its bounds"),
         ({"mesh": jax.sharding.Mesh(np.array([]), "x")}, ValueError, "mesh must have a device"),

@@ -81,8 +81,10 @@ class Program:
 
     def empty(self) -> Queue:
         """The queue before its first round."""
-        shapes = _begin.eval_shape(*self._program, self.layout, self._data, self._shares)
-        return put(self.layout.mesh, empty(shapes, self._starts), DEVICES)
+        mesh = self.layout.mesh
+        with jax.set_mesh(mesh):
+            shapes = _begin.eval_shape(*self._program, self.layout, self._data, self._shares)
+        return put(mesh, empty(shapes, self._starts), DEVICES)
 
     def advance(self, queue: Queue, n_rounds: int) -> tuple[Queue, Look]:
         """So many rounds on every device, fewer where it runs dry; the queue is donated."""
@@ -105,8 +107,9 @@ class Program:
         all steps of all lanes, idle and waiting ones included.
         """
         records, rounds = gathered((queue.records, queue.rounds))
+        rows = len(records.fun) * self.share
         records = jax.tree.map(
-            lambda a: a[:, : self.share].reshape(-1, *a.shape[2:])[: self.n_starts], records
+            lambda a: a[:, : self.share].reshape(rows, *a.shape[2:])[: self.n_starts], records
         )
         ended = (records.status != Status.STOPPED).sum()
         executed = max(rounds.sum(), 1) * self.steps_per_round * self.layout.n_lanes

@@ -167,7 +167,9 @@ def placed(units: np.ndarray, box: _bounds.Bounds) -> Tree:
 
     def leaf(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         a, b = low.astype(float) / 2, high.astype(float) / 2
-        x = 2 * (a + u.reshape(-1, *low.shape) * (b - a))  # halves, because high - low may overflow
+        x = 2 * (
+            a + u.reshape(len(u), *low.shape) * (b - a)
+        )  # halves, because high - low may overflow
         # Rounding may have left the box; NumPy clips a bfloat16 as a float32.
         return np.clip(x.astype(low.dtype), low, high).astype(low.dtype)
 

@@ -200,8 +200,10 @@ def _end(end: Any, like: Any) -> Any:
     """One end with shape and dtype of x, in NumPy where it is a number: that compiles nothing."""
     if isinstance(end, jax.Array):
         return jnp.broadcast_to(jnp.asarray(end, like.dtype), like.shape)
+    if (end := np.asarray(end)).dtype == object:
+        raise TypeError("not a number")  # None, which NumPy would take for NaN
     with np.errstate(over="ignore"):  # an end too large for the dtype becomes infinite
-        return np.broadcast_to(np.asarray(end, like.dtype), like.shape)
+        return np.broadcast_to(end.astype(like.dtype), like.shape)
 
 
 def _check_ends(path: Any, low: np.ndarray, high: np.ndarray, finite: bool) -> None:

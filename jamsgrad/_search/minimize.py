@@ -156,7 +156,9 @@ def minimize(
     the last two `patience` times in a row, or at NaN and infinity, or after `max_steps`. With
     bounds, g is the projected gradient. Works under `jit` and `vmap`, and forward-mode
     differentiation goes through both loops. Called again with the same `fun`, `optimizer` and
-    shapes it does not compile again: build the optimizer once, and hand data over in `args`.
+    shapes it does not compile again. `amsgrad(0.1)` called twice is the same optimizer, but
+    schedules are functions, and a new one is another. Hand data over in `args`, or in a `fun` that
+    is a pytree, such as a `jax.tree_util.Partial` or an Equinox module.
 
     Args:
       fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar, or (scalar, aux)

@@ -63,7 +63,9 @@ def test_many_devices_give_the_bits_of_one_where_rounding_decides():
 )
 def test_lanes_default_to_what_is_fast_for_so_many_variables(monkeypatch, n, lanes):
     def layout(**options):
-        monkeypatch.setattr(devices.Program, "init", lambda self: seen.append(self.layout) or 1 / 0)
+        monkeypatch.setattr(
+            devices.Program, "empty", lambda self: seen.append(self.layout) or 1 / 0
+        )
         seen = []
         with pytest.raises(ZeroDivisionError):
             multistart(jnp.sum, (jnp.zeros(n), 1.0), SGD, key=KEY, n_starts=2000, **options)
@@ -130,7 +132,7 @@ def test_minima_without_a_hessian_are_found_while_nan_is_looked_for():
 
 def test_each_device_gets_its_share(monkeypatch):
     shares, share_out = [], devices.share_out
-    spy = lambda *given: shares.append(given[2:]) or share_out(*given)  # noqa: E731
+    spy = lambda *given: shares.append(given[2:4]) or share_out(*given)  # noqa: E731
     monkeypatch.setattr(devices, "share_out", spy)
     search(mesh=MESHES["3 of them"])
     assert shares == [(N_STARTS, N_STARTS // 3)]

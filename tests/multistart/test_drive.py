@@ -131,15 +131,13 @@ def drain(monkeypatch, slices, save_every=1e6, watchers=()):
     monkeypatch.setattr(drive.time, "perf_counter", lambda: seconds[0])
 
     class Program:
-        n_starts = 40
+        n_starts = 10 * len(slices)
 
         def advance(self, queue, n_rounds):
             rounds.append(n_rounds)
             seconds[0] += n_rounds * slices[queue]
-            return queue + 1
-
-        def look(self, queue):
-            return tuple(map(np.asarray, (queue < len(slices), 10 * queue, queue, -queue)))
+            queue += 1
+            return queue, (10 * queue, queue, -queue)
 
     drive.drive(
         Program(),
@@ -158,7 +156,7 @@ def test_slices_grow_to_half_a_second_and_shrink_with_slow_rounds(monkeypatch):
     rounds, saved = drain(monkeypatch, slices, watchers=[seen.append])
     assert rounds == [1, 4, 16, 32, 32, 16, 16, 1, 4]
     ends = np.cumsum(np.multiply(rounds, slices))
-    assert seen == [Progress(10 * k, 40, k, -k, ends[k - 1]) for k in range(1, 10)]
+    assert seen == [Progress(10 * k, 90, k, -k, ends[k - 1]) for k in range(1, 10)]
     assert saved == [(9, ends[-1])]  # complete, and not before
 
 

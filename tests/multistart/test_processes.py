@@ -55,7 +55,7 @@ alone = multistart(
     problems.bowl.fun, problems.bowl.bounds, OPTIMIZER, key=jax.random.key(i), n_starts=5
 )
 keyed = search(jax.random.key(1), max_steps=2)
-steps = int(keyed.rows.n_steps.max())
+steps = int(keyed.n_steps.max())
 print(json.dumps([whole.summary().splitlines()[1:], alone.n_success, steps]))
 """
 
