@@ -2,9 +2,7 @@
 
 import os
 
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-)
+os.environ["JAX_NUM_CPU_DEVICES"] = "8"  # not an XLA flag: examples may ask for as many
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax

@@ -1,12 +1,15 @@
-"""Every example runs as a newcomer would run it, in a process of its own."""
+"""Every example runs as a newcomer would run it, with JAX as it is for those."""
 
-import os
+import contextlib
+import io
 import re
-import subprocess
+import runpy
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,14 +19,17 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = {  # name: arguments, and the files it writes
     "bowl.py": ([], ["contour.png", "path.png", "surface.png"]),
     "vmap_bowl.py": (["--starts", "1000"], ["vmap_bowl.png"]),
-    "multistart.py": (["--starts", "5000", "--resolution", "32"], ["multistart.png"]),
+    "multistart.py": (
+        ["--starts", "5000", "--resolution", "32", "--devices", "8"],
+        ["multistart.png"],
+    ),
     "sharded_multistart.py": (["--processes", "2"], ["sharded_multistart.npz"]),
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": (["--steps", "1000000"], ["adam_fails.png"]),
     "conventions.py": ([], ["conventions.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
     "from_pytorch.py": ([], ["from_pytorch.png"]),
-    "fit_model.py": (["--starts", "300"], ["fit_model.png"]),
+    "fit_model.py": (["--starts", "300", "--devices", "8"], ["fit_model.png"]),
     "sharded_training.py": (["--steps", "20"], []),
     "train_digits.py": (["--seeds", "1"], ["train_digits.png"]),
 }
@@ -34,11 +40,32 @@ NEEDS = {  # command line: modules that are not among the test dependencies, and
 }
 
 
-def execute(name, *arguments, **env):
-    """Run an example with warnings as errors, and these variables in its environment."""
-    command = [sys.executable, "-W", "error", ROOT / "examples" / name, *arguments]
-    own = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"MPLBACKEND": "agg"}
-    return subprocess.run(command, capture_output=True, text=True, env=own | env, check=False)
+USER = {  # JAX as it starts, which the tests have changed
+    "jax_enable_x64": False,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow",
+}
+
+
+def execute(name, *arguments):
+    """Run an example as a script in this process, which has imported JAX and has its devices."""
+    command = [str(ROOT / "examples" / name), *map(str, arguments)]
+    before = {option: getattr(jax.config, option) for option in (*USER, "jax_platforms")}
+    argv, out, err, code = sys.argv, io.StringIO(), io.StringIO(), 0
+    try:
+        for option, value in USER.items():
+            jax.config.update(option, value)
+        sys.argv = command
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            runpy.run_path(command[0], run_name="__main__")
+    except SystemExit as end:  # as Python ends: a text is printed, and the code is then 1
+        code = end.code if isinstance(end.code, int) else 1
+        err.write("" if isinstance(end.code, int) else f"{end.code}\n")
+    finally:
+        sys.argv = argv
+        for option, value in before.items():
+            jax.config.update(option, value)
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +159,11 @@ def test_a_run_moves_from_torch_to_jax_and_back(run):
 
 
 @pytest.mark.parametrize("command", NEEDS, ids=" ".join)
-def test_an_example_without_its_packages_says_which(command, tmp_path):
+def test_an_example_without_its_packages_says_which(command, tmp_path, monkeypatch):
     (needed, *_), package = NEEDS[command]
     for module in ("torch", "flax", "equinox"):  # those that were not chosen are not asked for
-        (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError(name={module!r})")
-    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
-    ran = execute(*command, "--out", tmp_path, PYTHONPATH=os.pathsep.join(paths))
+        monkeypatch.setitem(sys.modules, module, None)
+    ran = execute(*command, "--out", tmp_path)
     assert ran.returncode == 1
     assert ran.stderr == f"This example needs {needed}: python -m pip install {package}\n"
 
