@@ -314,44 +314,32 @@ def test_the_interval_is_checked():
         search(checkpoint_every=-1)
 
 
+def long_search(**options):
+    """One of many rounds."""
+    problem = problems.rosenbrock(2)
+    given = {"key": jax.random.key(0), "n_starts": 2000, "lanes": 16, "max_steps": 5000}
+    return multistart(problem.fun, problem.bounds, amsgrad(0.1), **given, **options)
+
+
 KILLED = """
 import sys
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jamsgrad import amsgrad, multistart, problems
 
+import jax
+
+sys.path[:0] = sys.argv[1:3]
 jax.config.update("jax_enable_x64", True)
-problem = problems.rosenbrock(2)
-result = multistart(
-    problem.fun,
-    problem.bounds,
-    amsgrad(0.1),
-    key=jax.random.key(0),
-    n_starts=2000,
-    lanes=16,
-    max_steps=5000,
-    checkpoint=sys.argv[1] if len(sys.argv) > 2 else None,
-    checkpoint_every=0,
-    callback=lambda progress: print(progress.done, flush=True),
-)
-np.savez(sys.argv[-1], x=result.x, fun=result.fun, n_steps=result.n_steps, status=result.status)
+from test_checkpoint import long_search
+
+show = lambda progress: print(progress.done, flush=True)
+long_search(checkpoint=sys.argv[3], checkpoint_every=0, callback=show)
 """
 
 
 def test_killed_again_and_again_it_ends_in_the_same_bits(tmp_path):
-    script, folder = tmp_path / "script.py", tmp_path / "checkpoint"
-    script.write_text(KILLED)
-
-    def start(*args):
-        command = [sys.executable, "-W", "error", script, *args]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    with start(tmp_path / "whole.npz") as process:
-        process.communicate()
-    done = [0]
-    for wait in np.random.default_rng(0).integers(4, 8, size=4):  # lines of its output
-        with start(folder, tmp_path / "killed.npz") as process:
+    folder, done = tmp_path / "checkpoint", [0]
+    command = [sys.executable, "-W", "error", "-c", KILLED, HERE, HERE.parent, folder]
+    for wait in np.random.default_rng(0).integers(4, 8, size=3):  # lines of its output
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             lines = [process.stdout.readline() for _ in range(wait)]
             process.kill()
             process.wait()
@@ -359,10 +347,9 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(tmp_path):
         done.append(int(lines[0]))
     assert sorted(done) == done  # it went on where it was, and did not begin again
     assert done[-1] > 0
-    with start(folder, tmp_path / "killed.npz") as process:
-        process.communicate()
-    with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "killed.npz") as b:
-        assert same_bits(dict(a), dict(b))
+    resumed = long_search(checkpoint=folder, callback=lambda progress: done.append(progress.done))
+    assert sorted(done) == done
+    assert same_bits(rows(resumed), rows(long_search()))
 
 
 def test_the_folder_holds_the_checkpoint_and_nothing_else(tmp_path):
