@@ -1,0 +1,260 @@
+"""What each trick for XLA gains: the same run with it and without it.
+
+    python benchmarks/tricks.py [--quick] [--rounds 5] [TRICK ...]
+
+A trick is switched off by replacing a name of its module before anything is compiled. Every figure
+is the median over processes of their own, with and without in turns; in each, the fastest of five
+calls after one that compiles. Seconds are CPU seconds of all threads, which count neither the time
+that other programs take nor how many cores there are. `docs/developing.md` shows the table.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, reduce
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _report import machine, median, median_ratio, table
+from _step import compiled, leaves, repeated
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+import jamsgrad
+from jamsgrad import problems
+from jamsgrad._multistart import devices, lanes
+from jamsgrad._optimizer import algorithm, rounding
+from jamsgrad._search import bounds, step, task
+from jamsgrad._search.stopping import Status
+
+OPTIMIZER = jamsgrad.amsgrad(0.5, b2=0.99, convention="optax")
+STATE = step.State
+
+# -- what is measured; n is 1, or smaller in a quick run -------------------------------------------
+
+
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """CPU seconds of the fastest of five calls, after one that compiles."""
+    run()
+    seconds = []
+    for _ in range(5):
+        began = time.process_time()
+        run()
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
+def search(problem: problems.Problem, n_starts: float, **stop) -> Callable[[], object]:
+    """Searches from so many starts, as a function."""
+    return lambda: jamsgrad.multistart(
+        problem.fun,
+        problem.bounds,
+        OPTIMIZER,
+        key=jax.random.key(0),
+        n_starts=int(n_starts),
+        **stop,
+    )
+
+
+def valley(n):
+    """s, 8192 searches in Rosenbrock's valley."""
+    return cpu_seconds(search(problems.rosenbrock(2), 8192 * n, gtol=1e-2, max_steps=5000))
+
+
+def three_rules(n):
+    """s, the same with three tolerances."""
+    stop = {"gtol": 1e-2, "ftol": 0.0, "xtol": 0.0, "max_steps": 5000}
+    return cpu_seconds(search(problems.rosenbrock(2), 8192 * n, **stop))
+
+
+def ten(n):
+    """s, 4096 searches over ten variables."""
+    return cpu_seconds(search(problems.rosenbrock(10), 4096 * n, gtol=1e-2, max_steps=1000))
+
+
+def bowl(n):
+    """s, 2^17 searches of 100 steps without tolerances."""
+    return cpu_seconds(search(problems.bowl, 2**17 * n, gtol=None, max_steps=100))
+
+
+def memory(n):
+    """GiB at most, a million starts of ten variables."""
+    search(problems.sphere(10), 10**6 * n, gtol=1e-3, max_steps=100)()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def other_bits(n):
+    """searches of 1024 whose x has other bits, with xtol."""
+    run = search(problems.rosenbrock(2), 1024 * n, gtol=1e-2, xtol=1e-7, max_steps=2000)
+    x = run().x
+    step.State = STATE
+    jax.clear_caches()
+    return int((x != run().x).any(1).sum())
+
+
+def update(n, moment_dtype=None):
+    """s, an update of 20 million float32 parameters."""
+    params, grads = (jax.tree.map(jnp.asarray, leaves(int(20e6 * n), 1, seed)) for seed in (0, 1))
+    init, run = compiled(jamsgrad.amsgrad(1e-3, moment_dtype=moment_dtype), params)
+    return cpu_seconds(repeated(run, params, init(params), grads))
+
+
+def update_bfloat16(n):
+    """s, the same with bfloat16 moments."""
+    return update(n, "bfloat16")
+
+
+def compiling(n):
+    """s, to trace and compile an update of 48 leaves with bfloat16 moments."""
+    params = leaves(int(48e3 * n), int(48 * n), 0)
+    began = time.process_time()
+    compiled(jamsgrad.amsgrad(1e-3, moment_dtype="bfloat16"), params)
+    return time.process_time() - began
+
+
+def sharded(n):
+    """MB of a moment on each of two devices."""
+    mesh = jax.make_mesh((2,), ("data",))
+    params = jnp.zeros((1000, int(1000 * n)), device=NamedSharding(mesh, PartitionSpec("data")))
+    m = jax.jit(jamsgrad.scale_by_amsgrad().init)(params).m
+    return max(shard.data.nbytes for shard in m.addressable_shards) / 1e6
+
+
+# -- what stands where a trick was -----------------------------------------------------------------
+
+
+def but(module, **changes):
+    """The module with other functions."""
+    return SimpleNamespace(**{**vars(module), **changes})
+
+
+def maximum(a, b):
+    """`jnp.maximum`, but of a number and a literal 0 the number."""
+    return a if isinstance(b, int) and b == 0 else jnp.maximum(a, b)
+
+
+def two_reductions(x, fun, grad, box):
+    """`_grad_norm` as one would write it."""
+    sizes = jax.tree.map(jnp.abs, bounds.projected_gradient(x, grad, box))
+    largest = reduce(jnp.maximum, map(jnp.max, jax.tree.leaves(sizes)))
+    finite = (jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((x, fun, grad)))
+    return jnp.where(reduce(jnp.logical_and, finite), largest, jnp.nan).astype(fun.dtype)
+
+
+def selected(stop, finite, grad_norm, fun_still, x_still, out_of_steps):
+    """`verdict` by `jnp.select`, with all three tolerances."""
+    still = [still.times >= stop.patience for still in (fun_still, x_still)]
+    rules = [~finite, grad_norm <= stop.gtol, *still, out_of_steps]
+    why = Status.NONFINITE, Status.GTOL, Status.FTOL, Status.XTOL, Status.MAX_STEPS
+    return jnp.select(rules, [*map(jnp.int32, why)], jnp.int32(Status.STOPPED))
+
+
+def keyed(x, seed):
+    """`_dithered` with bits that JAX draws by a key."""
+    bits = jax.random.bits(jax.random.key(seed), x.shape, jnp.uint16)
+    return rounding._truncate(x, bits.astype(jnp.uint32))
+
+
+def per_lane_engine(given, *args, engine=lanes.engine):
+    """The engine that takes a task without tolerances for one with; its search still knows."""
+    lanes.one_search = lambda _, freeze: step.one_search(given, freeze=freeze)
+    return engine(replace(given, stop=given.stop._replace(gtol=0.0)), *args)
+
+
+def per_lane_counts(function, starts, axes=lanes.batched_axes):
+    """`batched_axes` that finds everything of the optimizer batched."""
+    return axes(function, starts)._replace(opt_state=0)
+
+
+def kept_queue(platform):
+    """`_compiled_advance` without donation."""
+    del platform
+    options = devices._WIDE_VECTORS
+    return jax.jit(devices._advance, static_argnums=0, compiler_options=options)
+
+
+FIELDS = ("x", "opt_state", "n_good", "status", "n_evaluated", "fun_still", "x_still", "best")
+OTHER_ORDER = NamedTuple("State", [(name, object) for name in FIELDS])
+
+
+TRICKS = {  # what to measure, and what to put in the place of which name to be without the trick
+    "lanes_last": ((valley, ten, bowl), (lanes, "_lanes_last", lambda lanes: lanes)),
+    "freeze": (
+        (valley, ten, bowl),
+        (lanes, "one_search", lambda task, freeze: step.one_search(task, freeze=not freeze)),
+    ),
+    "wide_vectors": ((valley, ten, bowl), (devices, "_WIDE_VECTORS", {})),
+    "unfused": ((ten,), (devices, "_UNFUSED", 2**30)),
+    "together": ((bowl,), (devices, "engine", per_lane_engine)),
+    "batched_axes": ((bowl,), (lanes, "batched_axes", per_lane_counts)),
+    "donated_queue": ((valley, memory), (devices, "_compiled_advance", cache(kept_queue))),
+    "grad_norm": ((valley, ten, bowl), (task, "_grad_norm", two_reductions)),
+    "verdict": ((three_rules,), (step, "verdict", selected)),
+    "maximum": ((update, valley, bowl), (algorithm, "jnp", but(jnp, maximum=maximum))),
+    "hash": ((update_bfloat16,), (rounding, "_dithered", jax.jit(keyed))),
+    "seed": ((compiling,), (rounding, "lax", but(lax, div=lambda a, b: a))),
+    "nested_jits": (
+        (compiling,),
+        (rounding, "_seed", rounding._seed.__wrapped__),
+        (rounding, "_dithered", rounding._dithered.__wrapped__),
+    ),
+    "zeros_like": ((sharded,), (rounding, "zeros_like", lambda p, stored: jnp.zeros_like(p))),
+    "state_order": ((other_bits,), (step, "State", OTHER_ORDER)),
+}
+
+
+def in_a_process(trick: str, measure: str, share: float, without: bool) -> float:
+    """One figure, from a process of its own."""
+    command = [sys.executable, __file__, trick, "--measure", measure, "--share", str(share)]
+    command += ["--without"] if without else []
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr)
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tricks", nargs="*", metavar="TRICK", help=f"any of {', '.join(TRICKS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="processes with, and without, each")
+    parser.add_argument("--quick", action="store_true", help="an eighth of the work, in one round")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--without", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if unknown := {*args.tricks} - {*TRICKS}:
+        parser.error(f"no trick {', '.join(sorted(unknown))}, only {', '.join(TRICKS)}")
+    if args.measure:
+        jax.config.update("jax_num_cpu_devices", 2 if args.measure == "sharded" else 1)
+        for place in TRICKS[args.tricks[0]][1:] if args.without else ():
+            setattr(*place)
+        print(json.dumps(globals()[args.measure](args.share)))
+        return
+
+    rounds, share = (1, 1 / 8) if args.quick else (args.rounds, 1)
+    rows = []
+    for trick in args.tricks or TRICKS:
+        for measure in TRICKS[trick][0]:
+            figures = [
+                [in_a_process(trick, measure.__name__, share, without) for without in (False, True)]
+                for _ in range(rounds)
+            ]
+            has, lacks = zip(*figures, strict=True)
+            ratio = f"{median_ratio(lacks, has):.2f}" if all(has) else ""
+            medians = [f"{median(column):.3g}" for column in (has, lacks)]
+            rows.append([trick, measure.__doc__.rstrip("."), *medians, ratio])
+    print(f"{machine()}\n")
+    print(table(["trick", "measured", "with", "without", "without / with"], rows))
+
+
+if __name__ == "__main__":
+    main()
