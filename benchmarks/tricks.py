@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, reduce
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from _report import machine, median, median_ratio, table
 from _step import compiled, leaves, repeated
 from jax import lax
@@ -37,52 +37,49 @@ from jamsgrad._search.stopping import Status
 
 OPTIMIZER = jamsgrad.amsgrad(0.5, b2=0.99, convention="optax")
 STATE = step.State
+REORDERED = ("x", "opt_state", "n_good", "status", "n_evaluated", "fun_still", "x_still", "best")
 
 # -- what is measured; n is 1, or smaller in a quick run -------------------------------------------
 
 
 def cpu_seconds(run: Callable[[], object]) -> float:
     """CPU seconds of the fastest of five calls, after one that compiles."""
-    run()
-    seconds = []
-    for _ in range(5):
-        began = time.process_time()
+    ticks = []
+    for _ in range(6):
         run()
-        seconds.append(time.process_time() - began)
-    return min(seconds)
+        ticks.append(time.process_time())
+    return min(after - before for before, after in pairwise(ticks))
 
 
 def search(problem: problems.Problem, n_starts: float, **stop) -> Callable[[], object]:
     """Searches from so many starts, as a function."""
-    return lambda: jamsgrad.multistart(
-        problem.fun,
-        problem.bounds,
-        OPTIMIZER,
-        key=jax.random.key(0),
-        n_starts=int(n_starts),
-        **stop,
-    )
+    options = {"key": jax.random.key(0), "n_starts": int(n_starts), **stop}
+    return lambda: jamsgrad.multistart(problem.fun, problem.bounds, OPTIMIZER, **options)
 
 
-def valley(n):
-    """s, 8192 searches in Rosenbrock's valley."""
-    return cpu_seconds(search(problems.rosenbrock(2), 8192 * n, gtol=1e-2, max_steps=5000))
+def valley(n, **stop):
+    """CPU s, 8192 searches in Rosenbrock's valley."""
+    return cpu_seconds(search(problems.rosenbrock(2), 8192 * n, gtol=1e-2, max_steps=5000, **stop))
 
 
 def three_rules(n):
-    """s, the same with three tolerances."""
-    stop = {"gtol": 1e-2, "ftol": 0.0, "xtol": 0.0, "max_steps": 5000}
-    return cpu_seconds(search(problems.rosenbrock(2), 8192 * n, **stop))
+    """CPU s, the same with three tolerances."""
+    return valley(n, ftol=0.0, xtol=0.0)
 
 
 def ten(n):
-    """s, 4096 searches over ten variables."""
+    """CPU s, 4096 searches over ten variables."""
     return cpu_seconds(search(problems.rosenbrock(10), 4096 * n, gtol=1e-2, max_steps=1000))
 
 
 def bowl(n):
-    """s, 2^17 searches of 100 steps without tolerances."""
+    """CPU s, 2^17 searches of 100 steps without tolerances."""
     return cpu_seconds(search(problems.bowl, 2**17 * n, gtol=None, max_steps=100))
+
+
+def bowl_of_many(n):
+    """CPU s, 2^19 of them."""
+    return bowl(4 * n)
 
 
 def memory(n):
@@ -92,7 +89,7 @@ def memory(n):
 
 
 def other_bits(n):
-    """searches of 1024 whose x has other bits, with xtol."""
+    """Of 1024 searches with xtol, those whose x has other bits."""
     run = search(problems.rosenbrock(2), 1024 * n, gtol=1e-2, xtol=1e-7, max_steps=2000)
     x = run().x
     step.State = STATE
@@ -101,19 +98,19 @@ def other_bits(n):
 
 
 def update(n, moment_dtype=None):
-    """s, an update of 20 million float32 parameters."""
+    """CPU s, an update of 20 million float32 parameters."""
     params, grads = (jax.tree.map(jnp.asarray, leaves(int(20e6 * n), 1, seed)) for seed in (0, 1))
     init, run = compiled(jamsgrad.amsgrad(1e-3, moment_dtype=moment_dtype), params)
     return cpu_seconds(repeated(run, params, init(params), grads))
 
 
 def update_bfloat16(n):
-    """s, the same with bfloat16 moments."""
+    """CPU s, an update of 20 million parameters with bfloat16 moments."""
     return update(n, "bfloat16")
 
 
 def compiling(n):
-    """s, to trace and compile an update of 48 leaves with bfloat16 moments."""
+    """CPU s, to trace and compile an update of 48 leaves with bfloat16 moments."""
     params = leaves(int(48e3 * n), int(48 * n), 0)
     began = time.process_time()
     compiled(jamsgrad.amsgrad(1e-3, moment_dtype="bfloat16"), params)
@@ -174,15 +171,12 @@ def per_lane_counts(function, starts, axes=lanes.batched_axes):
     return axes(function, starts)._replace(opt_state=0)
 
 
-def kept_queue(platform):
-    """`_compiled_advance` without donation."""
-    del platform
-    options = devices._WIDE_VECTORS
-    return jax.jit(devices._advance, static_argnums=0, compiler_options=options)
+def kept_queue(_):
+    """`_compiled_advance` without donation, on CPU."""
+    return jax.jit(devices._advance, static_argnums=0, compiler_options=devices._WIDE_VECTORS)
 
 
-FIELDS = ("x", "opt_state", "n_good", "status", "n_evaluated", "fun_still", "x_still", "best")
-OTHER_ORDER = NamedTuple("State", [(name, object) for name in FIELDS])
+OTHER_ORDER = NamedTuple("State", [(name, object) for name in REORDERED])
 
 
 TRICKS = {  # what to measure, and what to put in the place of which name to be without the trick
@@ -193,7 +187,7 @@ TRICKS = {  # what to measure, and what to put in the place of which name to be 
     ),
     "wide_vectors": ((valley, ten, bowl), (devices, "_WIDE_VECTORS", {})),
     "unfused": ((ten,), (devices, "_UNFUSED", 2**30)),
-    "together": ((bowl,), (devices, "engine", per_lane_engine)),
+    "together": ((bowl, bowl_of_many), (devices, "engine", per_lane_engine)),
     "batched_axes": ((bowl,), (lanes, "batched_axes", per_lane_counts)),
     "donated_queue": ((valley, memory), (devices, "_compiled_advance", cache(kept_queue))),
     "grad_norm": ((valley, ten, bowl), (task, "_grad_norm", two_reductions)),
@@ -214,7 +208,7 @@ TRICKS = {  # what to measure, and what to put in the place of which name to be 
 def in_a_process(trick: str, measure: str, share: float, without: bool) -> float:
     """One figure, from a process of its own."""
     command = [sys.executable, __file__, trick, "--measure", measure, "--share", str(share)]
-    command += ["--without"] if without else []
+    command += ["--without"] * without
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise RuntimeError(ran.stderr)
@@ -224,15 +218,15 @@ def in_a_process(trick: str, measure: str, share: float, without: bool) -> float
 def main(argv: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tricks", nargs="*", metavar="TRICK", help=f"any of {', '.join(TRICKS)}")
+    parser.add_argument(
+        "tricks", nargs="*", choices=TRICKS, metavar="TRICK", help=", ".join(TRICKS)
+    )
     parser.add_argument("--rounds", type=int, default=5, help="processes with, and without, each")
     parser.add_argument("--quick", action="store_true", help="an eighth of the work, in one round")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--without", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if unknown := {*args.tricks} - {*TRICKS}:
-        parser.error(f"no trick {', '.join(sorted(unknown))}, only {', '.join(TRICKS)}")
     if args.measure:
         jax.config.update("jax_num_cpu_devices", 2 if args.measure == "sharded" else 1)
         for place in TRICKS[args.tricks[0]][1:] if args.without else ():
