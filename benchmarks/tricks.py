@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache, reduce
 from itertools import pairwise
 from types import SimpleNamespace
@@ -30,6 +29,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import jamsgrad
 from jamsgrad import problems
+from jamsgrad._jit import jit_for
 from jamsgrad._multistart import devices, lanes
 from jamsgrad._optimizer import algorithm, rounding
 from jamsgrad._search import bounds, step, task
@@ -63,7 +63,7 @@ def valley(n, **stop):
 
 
 def three_rules(n):
-    """CPU s, the same with three tolerances."""
+    """CPU s, 8192 searches in the valley with three tolerances."""
     return valley(n, ftol=0.0, xtol=0.0)
 
 
@@ -78,7 +78,7 @@ def bowl(n):
 
 
 def bowl_of_many(n):
-    """CPU s, 2^19 of them."""
+    """CPU s, 2^19 such searches."""
     return bowl(4 * n)
 
 
@@ -162,8 +162,8 @@ def keyed(x, seed):
 
 def per_lane_engine(given, *args, engine=lanes.engine):
     """The engine that takes a task without tolerances for one with; its search still knows."""
-    lanes.one_search = lambda _, freeze: step.one_search(given, freeze=freeze)
-    return engine(replace(given, stop=given.stop._replace(gtol=0.0)), *args)
+    lanes.Search = lambda _, freeze: step.Search(given, freeze=freeze)
+    return engine(given._replace(stop=given.stop._replace(gtol=0.0)), *args)
 
 
 def per_lane_counts(function, starts, axes=lanes.batched_axes):
@@ -173,7 +173,7 @@ def per_lane_counts(function, starts, axes=lanes.batched_axes):
 
 def kept_queue(_):
     """`_compiled_advance` without donation, on CPU."""
-    return jax.jit(devices._advance, static_argnums=0, compiler_options=devices._WIDE_VECTORS)
+    return jit_for(3, compiler_options=devices._WIDE_VECTORS)(devices._advance)
 
 
 OTHER_ORDER = NamedTuple("State", [(name, object) for name in REORDERED])
@@ -181,10 +181,7 @@ OTHER_ORDER = NamedTuple("State", [(name, object) for name in REORDERED])
 
 TRICKS = {  # what to measure, and what to put in the place of which name to be without the trick
     "lanes_last": ((valley, ten, bowl), (lanes, "_lanes_last", lambda lanes: lanes)),
-    "freeze": (
-        (valley, ten, bowl),
-        (lanes, "one_search", lambda task, freeze: step.one_search(task, freeze=not freeze)),
-    ),
+    "freeze": ((valley, ten, bowl), (lanes, "Search", lambda t, **_: step.Search(t))),
     "wide_vectors": ((valley, ten, bowl), (devices, "_WIDE_VECTORS", {})),
     "unfused": ((ten,), (devices, "_UNFUSED", 2**30)),
     "together": ((bowl, bowl_of_many), (devices, "engine", per_lane_engine)),
@@ -207,31 +204,28 @@ TRICKS = {  # what to measure, and what to put in the place of which name to be 
 
 def in_a_process(trick: str, measure: str, share: float, without: bool) -> float:
     """One figure, from a process of its own."""
-    command = [sys.executable, __file__, trick, "--measure", measure, "--share", str(share)]
+    command = [sys.executable, __file__, trick, "--measure", measure, str(share)]
     command += ["--without"] * without
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise RuntimeError(ran.stderr)
-    return json.loads(ran.stdout.splitlines()[-1])
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "tricks", nargs="*", choices=TRICKS, metavar="TRICK", help=", ".join(TRICKS)
-    )
+    parser.add_argument("tricks", nargs="*", metavar="TRICK", help=f"any of {', '.join(TRICKS)}")
     parser.add_argument("--rounds", type=int, default=5, help="processes with, and without, each")
     parser.add_argument("--quick", action="store_true", help="an eighth of the work, in one round")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--without", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if unknown := {*args.tricks} - {*TRICKS}:
+        parser.error(f"no trick {', '.join(sorted(unknown))}, only {', '.join(TRICKS)}")
     if args.measure:
-        jax.config.update("jax_num_cpu_devices", 2 if args.measure == "sharded" else 1)
+        measure, share = globals()[args.measure[0]], float(args.measure[1])
+        jax.config.update("jax_num_cpu_devices", 2 if measure is sharded else 1)
         for place in TRICKS[args.tricks[0]][1:] if args.without else ():
             setattr(*place)
-        print(json.dumps(globals()[args.measure](args.share)))
+        print(json.dumps(measure(share)))
         return
 
     rounds, share = (1, 1 / 8) if args.quick else (args.rounds, 1)
