@@ -123,6 +123,7 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
         """The records with those of some lanes written to the rows of the starts they serve."""
         if together:
             new = jax.vmap(where)(which, new, take(records, serves))
+            new = jax.tree.map(_rows_first, new)  # else XLA gives all records the lanes' layout
             return jax.tree.map(
                 lambda a, b: lax.dynamic_update_slice_in_dim(a, b, serves[0], 0), records, new
             )
@@ -202,6 +203,11 @@ def _each(which: jax.Array, new: Tree, old: Tree) -> Tree:
     return jax.tree.map(
         lambda a, b: jnp.where(jnp.expand_dims(which, range(1, a.ndim)), a, b), new, old
     )
+
+
+def _rows_first(rows: jax.Array) -> jax.Array:
+    """Hold XLA to the memory layout of records."""
+    return with_layout_constraint(rows, Layout(tuple(range(rows.ndim))))
 
 
 def _lanes_last(lanes: Tree) -> Tree:
