@@ -1,7 +1,7 @@
 """`jax.jit` for functions whose first arguments say what to compile, such as an objective."""
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -39,31 +39,36 @@ class Split(NamedTuple):
         return self.structure.unflatten(leaves)
 
 
-def jit_for(n: int, **options: Tree) -> Callable[[Callable[..., Tree]], Callable[..., Tree]]:
-    """Compile a function anew for other values of its first n arguments, and keep the last few.
+class Compiled:
+    """A function that is compiled anew for other values of its first n arguments."""
 
-    Those arguments are trees, of which only the data are traced. So an objective that is a pytree
-    (a `jax.tree_util.Partial`, an Equinox module) is not compiled again for new arrays.
-    """
+    def __init__(self, function: Callable[..., Tree], n: int, options: dict[str, Tree]) -> None:
+        """Compile nothing yet; `options` are those of `jax.jit`."""
 
-    def decorate(function: Callable[..., Tree]) -> Callable[..., Tree]:
         @lru_cache(maxsize=_FEW)
-        def compiled(fixed: tuple, structure: Tree) -> Callable[..., Tree]:
+        def compiled(fixed: tuple, structure: Tree) -> Tree:
             def program(data: list, *args: Tree) -> Tree:
                 return function(*Split(fixed, structure, []).join(data), *args)
 
             return jax.jit(program, **options)
 
-        @wraps(function)
-        def call(*args: Tree) -> Tree:
-            fixed, structure, data = Split.of(args[:n])
-            return compiled(fixed, structure)(data, *args[n:])
+        self._n, self._compiled = n, compiled
 
-        def eval_shape(*args: Tree) -> Tree:
-            fixed, structure, data = Split.of(args[:n])
-            return compiled(fixed, structure).eval_shape(data, *args[n:])
+    def __call__(self, *args: Tree) -> Tree:
+        """Call the function."""
+        fixed, structure, data = Split.of(args[: self._n])
+        return self._compiled(fixed, structure)(data, *args[self._n :])
 
-        vars(call)["eval_shape"] = eval_shape
-        return call
+    def eval_shape(self, *args: Tree) -> Tree:
+        """The shapes of what the function returns; nothing is compiled."""
+        fixed, structure, data = Split.of(args[: self._n])
+        return self._compiled(fixed, structure).eval_shape(data, *args[self._n :])
 
-    return decorate
+
+def jit_for(n: int, **options: Tree) -> Callable[[Callable[..., Tree]], Compiled]:
+    """Compile a function anew for other values of its first n arguments, and keep the last few.
+
+    Those arguments are trees, of which only the data are traced. So an objective that is a pytree
+    (a `jax.tree_util.Partial`, an Equinox module) is not compiled again for new arrays.
+    """
+    return lambda function: Compiled(function, n, options)

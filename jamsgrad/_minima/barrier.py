@@ -41,7 +41,8 @@ def divided(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float
         values = objective.values(np.clip(rows, objective.low, objective.high).reshape(-1, d))
         last_place = max(eps, float(jnp.finfo(values.dtype).eps))
         values = values.astype(np.float64).reshape(len(some), -1)
-        result[some] = _is_barrier(*np.split(values, [_ALONG, _ALONG + _DIRECTIONS], 1), last_place)
+        along, near, far = np.split(values, [_ALONG, _ALONG + _DIRECTIONS], axis=1)
+        result[some] = _is_barrier(along, near, far, last_place)
     return result
 
 

@@ -56,7 +56,7 @@ def leaders(points: np.ndarray, tol: float) -> np.ndarray:
 
 def _cover(near: Callable[[int], np.ndarray], leader: np.ndarray, most: int) -> None:
     """Greedy cover of the points that have no leader yet, by `most` new leaders."""
-    for i in np.flatnonzero(leader < 0):
+    for i in np.flatnonzero(leader < 0).tolist():
         if leader[i] < 0 and most:
             around = near(i)
             leader[around[leader[around] < 0]] = i

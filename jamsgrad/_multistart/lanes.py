@@ -140,11 +140,10 @@ def empty(shapes: Queue, starts: Tree) -> Queue:
     keys, which NumPy does not have, stay arrays of JAX.
     """
 
-    def full(like: jax.ShapeDtypeStruct, value: float = 0) -> Tree:
-        is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
-        return (
-            jnp.zeros(like.shape, like.dtype) if is_key else np.full(like.shape, value, like.dtype)
-        )
+    def full(like: Tree, value: float = 0) -> Tree:
+        if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+            return jnp.zeros(like.shape, like.dtype)
+        return np.full(like.shape, value, like.dtype)
 
     queue, (_, fun, *_) = jax.tree.map(full, shapes), shapes.records
     states = queue.lanes
