@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from _report import machine, median, median_ratio, table
 from _step import compiled, leaves, repeated
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jamsgrad
 from jamsgrad import problems
@@ -119,7 +119,7 @@ def compiling(n):
 
 def sharded(n):
     """MB of a moment on each of two devices."""
-    mesh = jax.make_mesh((2,), ("data",))
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
     params = jnp.zeros((1000, int(1000 * n)), device=NamedSharding(mesh, PartitionSpec("data")))
     m = jax.jit(jamsgrad.scale_by_amsgrad().init)(params).m
     return max(shard.data.nbytes for shard in m.addressable_shards) / 1e6
