@@ -194,11 +194,8 @@ def on_host(tree: Tree) -> Tree:
     """The tree with its arrays that lie on several devices as NumPy arrays, from all processes."""
 
     def leaf(a: Tree) -> Tree:
-        if not isinstance(a, jax.Array) or len(a.sharding.device_set) == 1:
-            return a
-        if a.is_fully_addressable:
-            return np.asarray(a)
-        return np.asarray(multihost_utils.process_allgather(a, tiled=True))
+        spread = isinstance(a, jax.Array) and len(a.sharding.device_set) > 1
+        return gathered(a) if spread else a
 
     return jax.tree.map(leaf, tree)
 

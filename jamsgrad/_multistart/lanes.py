@@ -1,9 +1,9 @@
 """The engine: many searches in lanes that step together and take their starts from a queue.
 
-After each round of steps, the lanes whose searches have ended write their records and take the next
-starts, so that no lane waits for the slowest search. Without tolerances all searches end at the
-same step: `together` says so. Then what an optimizer counts is kept once for all lanes, and records
-and starts are slices instead of rows that are gathered and scattered.
+After each round of steps the lanes write their records. Those whose searches have ended then take
+the next starts, so that no lane waits for the slowest search. Without tolerances all searches end
+at the same step: `together` says so. Then what an optimizer counts is kept once for all lanes, and
+records and starts are slices instead of rows that are gathered and scattered.
 """
 
 from collections.abc import Callable
