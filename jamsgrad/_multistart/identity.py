@@ -23,7 +23,7 @@ def identity(program: Program) -> dict[str, str]:
     parts = Split.of(task[:2])
 
     def first_step(data: list, rest: tuple, x: Tree) -> Point:
-        one = Search(Task(*parts.join(data), *rest), freeze=False)
+        one = Search(Task(*parts.join(data), *rest))
         return one.step(one.init(x))[1]
 
     given = parts.data, task[2:], start

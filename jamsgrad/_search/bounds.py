@@ -149,7 +149,8 @@ def check_inside(x: Any, bounds: Bounds | None, name: str = "x0") -> None:
             hint = f"; {A_TUPLE}" if low[i] == high[i] else ""
             raise ValueError(
                 f"{name}{_at(path)}{index} = {value[i]} is outside its bounds "
-                f"[{low[i]}, {high[i]}]; starts are never moved silently{hint}"
+                f"[{low[i]}, {high[i]}]; starts are never moved silently: "
+                f"jnp.clip moves them into the box{hint}"
             )
 
     jax.tree_util.tree_map_with_path(leaf, x, bounds.lower, bounds.upper)

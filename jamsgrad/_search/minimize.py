@@ -15,10 +15,10 @@ from jax.core import Tracer
 from jamsgrad import _check
 from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
-from jamsgrad._search.step import HasRecord, Record, Search, State
+from jamsgrad._search.step import HasRecord, Here, Record, Search, State
 from jamsgrad._search.stopping import Status, Stop, stop_options
 from jamsgrad._search.task import Point, Task
-from jamsgrad._tree import Numeric, Tree
+from jamsgrad._tree import Numeric, Tree, ceil_div
 
 
 class Trajectory(NamedTuple):
@@ -54,7 +54,7 @@ class Result(HasRecord[jax.Array]):
     """What a search found. `fun` is always the objective at exactly this `x`.
 
     Attributes:
-      x: the point with the lowest value seen, or the point at which a tolerance stopped the search.
+      x: the point with the lowest value seen, or the point at which gtol stopped the search.
       fun: its value.
       grad_norm: the largest component of its gradient, of the projected one with bounds.
       n_steps: steps taken.
@@ -132,10 +132,10 @@ def minimize(
     args: tuple[Tree, ...] = (),
     bounds: Tree = None,
     max_steps: int = 1000,
-    gtol: Numeric | None = 1e-5,
+    gtol: Numeric | Literal["auto"] | None = "auto",
     ftol: Numeric | None = None,
     xtol: Numeric | None = None,
-    patience: int = 1,
+    patience: int = 10,
     has_aux: bool = False,
     record_every: int | None = None,
     loop: Literal["while", "scan"] = "while",
@@ -150,11 +150,14 @@ def minimize(
 
     .. math::
       \max_i |g_i| &\le \text{gtol} \\
-      |f_t - f_{t-1}| &\le \text{ftol} \max(1, |f_t|) \\
-      |x_t - x_{t-1}|_i &\le \text{xtol} \max(1, |x_t|_i) \text{ for all } i
+      |f_t - f_{t-1}| &\le \text{ftol} \, |f_t| \\
+      |x_t - x_{t-1}|_i &\le \text{xtol} \, s_i \text{ for all } i
 
-    the last two `patience` times in a row, or at NaN and infinity, or after `max_steps`. With
-    bounds, g is the projected gradient. Works under `jit` and `vmap`, and forward-mode
+    the last two `patience` times in a row, or at NaN and infinity, or after `max_steps`. The size
+    s is the width of the box, and :math:`|x_t|` where there is none. With bounds, g is the
+    projected gradient. A step that leaves x as it was, although the gradient is not 0, counts for
+    neither ftol nor xtol. A point that is worse than one seen before does not meet gtol: the search
+    goes on, and ends with status WORSE when it has rested there for 100 steps. Works under `jit` and `vmap`, and forward-mode
     differentiation goes through both loops. Called again with the same `fun`, `optimizer` and
     shapes it does not compile again. `amsgrad(0.1)` called twice is the same optimizer, but
     schedules are functions, and a new one is another. Hand data over in `args`, or in a `fun` that
@@ -163,8 +166,9 @@ def minimize(
     Args:
       fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar, or (scalar, aux)
         with `has_aux`.
-      x0: the start, an array or a tree of arrays, floating; inside the bounds. A list is a tree of
-        its numbers: `jnp.array([1.0, 2.0])` is the array.
+      x0: the start, an array or a tree of arrays, floating; inside the bounds. Under `jit` and
+        `vmap`, where it cannot be checked, it is projected onto them. A list is a tree of its
+        numbers: `jnp.array([1.0, 2.0])` is the array.
       optimizer: any optax transformation, such as `jamsgrad.amsgrad(0.1)`. It is called with
         `value=`, `grad=` and `value_fn=`, as `optax.lbfgs` needs.
       args: further arguments of `fun`, trees of arrays.
@@ -172,13 +176,15 @@ def minimize(
         pairs, None in a list being no bound; or a `scipy.optimize.Bounds`. A tuple is always
         (lower, upper), never pairs. x is projected onto them after every step.
       max_steps: the largest number of steps, at least 0.
-      gtol: stop when no component of the gradient is larger; at least 0, None for never.
-      ftol: stop when the value changes by no more, relative to it where that is above 1.
-      xtol: stop when no component of x changes by more, relative to it where that is above 1.
+      gtol: stop when no component of the gradient is larger; at least 0, None for never. "auto" is
+        the cube root of the epsilon of the value's dtype, 4.9e-3 in float32 and 6.1e-6 in float64.
+      ftol: stop when the value changes by no more, relative to it; at least 0, None for never.
+      xtol: stop when no component of x changes by more, relative to the width of the box, or to the
+        component itself where there is none; at least 0, None for never.
       patience: how many times in a row ftol and xtol must be met, at least 1.
       has_aux: whether `fun` returns an auxiliary output too.
-      record_every: record every so many steps, start included, in `result.trajectory`; None
-        records nothing.
+      record_every: record every so many steps, start and last point included, in
+        `result.trajectory`; None records nothing.
       loop: "while" ends with the search. "scan" always runs through max_steps, and what
         comes after the end changes nothing: choose it for derivatives in reverse mode.
       throw: whether to raise FloatingPointError at NaN or infinity; ignored under jit.
@@ -217,6 +223,8 @@ def minimize(
     x0 = floating(x0)
     box = _bounds.parse(bounds, x0)
     _bounds.check_inside(x0, box)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((x0, box))):
+        x0 = _bounds.project(x0, box)  # where nobody can look
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     task = checked_task(fun, optimizer, args, box, stop)
     if opt_state is not None:
@@ -226,7 +234,7 @@ def minimize(
             raise ValueError(
                 f"opt_state is not a state of this optimizer for x0: {error}"
             ) from None
-    rows = None if record_every is None else stop.max_steps // record_every + 1
+    rows = None if record_every is None else ceil_div(stop.max_steps, record_every) + 1
     length = stop.max_steps + 1 if loop == "scan" else None
     result = _minimize(*task[:2], has_aux, record_every, rows, length, *task[2:], x0, opt_state)
     traced = isinstance(result.status, Tracer)
@@ -239,7 +247,7 @@ class StopOptions(TypedDict, total=False):
     """The stop options of `minimize`, for those who hand them on."""
 
     max_steps: int
-    gtol: Numeric | None
+    gtol: Numeric | Literal["auto"] | None
     ftol: Numeric | None
     xtol: Numeric | None
     patience: int
@@ -299,7 +307,7 @@ def _minimize(
     optimizer: optax.GradientTransformation,
     has_aux: bool,
     record_every: int | None,
-    rows: int | None,
+    n_rows: int | None,
     length: int | None,
     args: tuple[Tree, ...],
     bounds: _bounds.Bounds | None,
@@ -309,46 +317,47 @@ def _minimize(
 ) -> Result:
     """The result of a while loop, or with a length of a scan; recorded if there are rows."""
     search = Search(Task(fun, optimizer, args, bounds, stop), has_aux)
-
-    def advance(carry: tuple[State, Trajectory | None]) -> tuple[State, Trajectory | None]:
-        state, trajectory = carry
-        step, running = state.n_good.astype(jnp.int32), search.running(state)
-        state, point = search.step(state)
-        if trajectory is not None and record_every is not None:
-            due = running & (step % record_every == 0)
-            trajectory = _written(trajectory, step, point, step // record_every, due)
-        return state, trajectory
-
     state = search.init(x0, opt_state)
-    carry = state, None if rows is None else _unwritten(state.best, rows)
+    rows = None if n_rows is None else _empty_rows(state.best, n_rows)
+
+    def advance(carry: tuple[State, Here, Rows | None]) -> tuple[State, Here, Rows | None]:
+        state, here, rows = carry
+        after, here, point = search.advance(
+            state, here, np.True_ if length is None else search.running(state)
+        )
+        if rows is not None and record_every is not None:
+            # A row is written until its step is due, so that the last point has one, too.
+            row = -(-search.n_steps(state) // record_every)
+            put = partial(lax.dynamic_update_index_in_dim, index=row, axis=0)
+            rows = jax.tree.map(put, rows, Rows(*point[:3]))
+        return after, here, rows
+
+    carry = state, search.unseen(state), rows
     if length is None:
         carry = lax.while_loop(lambda carry: search.running(carry[0]), advance, carry)
     else:
         carry, _ = lax.scan(lambda carry, _: (advance(carry), None), carry, length=length)
-    state, trajectory = carry
-    if trajectory is not None:  # without the spare row
-        trajectory = jax.tree.map(lambda a: a[:-1] if a.ndim else a, trajectory)
+    state, _, rows = carry
+    trajectory = None
+    if rows is not None and record_every is not None:
+        last = search.n_steps(state)
+        n_recorded = -(-last // record_every) + 1
+        row = np.arange(len(rows.fun), dtype=np.int32)
+        step = jnp.where(row < n_recorded, jnp.minimum(record_every * row, last), -1)
+        trajectory = Trajectory(step, *rows, n_recorded)
     return Result(search.record(state), trajectory, state.x, state.opt_state)
 
 
-def _unwritten(point: Point, rows: int) -> Trajectory:
-    """Empty rows, and a spare one: XLA has no conditional write, so what is not due goes there."""
+class Rows(NamedTuple):
+    """Recorded points: the fields of a `Trajectory` that a loop writes."""
 
-    def empty(leaf: jax.Array) -> jax.Array:
-        return jnp.full((rows + 1, *leaf.shape), jnp.nan, leaf.dtype)
-
-    x, fun, grad_norm = jax.tree.map(empty, point[:3])
-    step = jnp.full(rows + 1, -1, jnp.int32)
-    return Trajectory(step, x, fun, grad_norm, n_recorded=jnp.zeros([], jnp.int32))
+    x: Tree
+    fun: jax.Array
+    grad_norm: jax.Array
 
 
-def _written(
-    trajectory: Trajectory, step: jax.Array, point: Point, row: jax.Array, due: jax.Array
-) -> Trajectory:
-    """The trajectory with the point in that row, if it is due."""
-    spare = len(trajectory.step) - 1
-    put = partial(lax.dynamic_update_index_in_dim, index=jnp.where(due, row, spare), axis=0)
-    new = (step, *point[:3])
-    step, x, fun, grad_norm = jax.tree.map(put, tuple(trajectory[:4]), new)
-    n_recorded = jnp.where(due, row + 1, trajectory.n_recorded)
-    return Trajectory(step, x, fun, grad_norm, n_recorded)
+def _empty_rows(point: Point, n: int) -> Rows:
+    """Rows of NaN."""
+    return Rows(
+        *jax.tree.map(lambda leaf: jnp.full((n, *leaf.shape), jnp.nan, leaf.dtype), point[:3])
+    )

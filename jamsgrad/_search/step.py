@@ -1,8 +1,9 @@
-"""One search as pure functions: start, evaluate a point and move on, say what was found.
+"""One search as pure functions: start, look at a point, move on, say what was found.
 
-A step evaluates a point, judges it, keeps it if it is the best, and moves on. Hence each recorded
-value belongs to its recorded point; the objective is compiled once; and starting a search does not
-evaluate it. `minimize` and the lanes of `multistart` are loops around this one step.
+A look evaluates a point, judges it, and keeps it if it is the best. Hence each recorded value
+belongs to its recorded point, and starting a search does not evaluate it. `minimize` moves and then
+looks, so that it stops where it looked last. The lanes of `multistart` look and then move, so that
+a lane with a new start needs no look of its own.
 """
 
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ import numpy as np
 from jax import lax
 
 from jamsgrad import _check
-from jamsgrad._search.stopping import Status, Stillness, count_still, verdict
+from jamsgrad._search.stopping import Status, Stillness, gradient_tolerance, verdict
 from jamsgrad._search.task import Point, Task, checked_objective, evaluate, move
 from jamsgrad._tree import Tree, full_like, where
+
+_ULPS = 64  # a value is worse than another if it is higher by more than so many roundings
 
 Array = TypeVar("Array", jax.Array, np.ndarray)
 
@@ -70,11 +73,10 @@ class State(NamedTuple):
     The order of the fields decides how XLA on CPU fuses a step, and so how it rounds.
 
     Attributes:
-      x: the next point to evaluate.
+      x: where the search stands.
       opt_state: the state of the optimizer.
-      fun_still: how long the value hardly changed; None without ftol.
-      x_still: how long the point hardly moved; None without xtol.
-      best: the best point, or the point at which a tolerance stopped the search.
+      still: how long the search has hardly gone on; None if no tolerance is set.
+      best: the best point, or the point at which gtol stopped the search.
       n_good: how many finite points were evaluated while the search was running, uint32.
       status: a `Status`, STOPPED while the search is running. None if no tolerance is set: then it
         follows from `n_good` and `n_evaluated`.
@@ -83,26 +85,27 @@ class State(NamedTuple):
 
     x: Tree
     opt_state: Tree
-    fun_still: Stillness | None
-    x_still: Stillness | None
+    still: Stillness | None
     best: Point
     n_good: jax.Array
     status: jax.Array | None
     n_evaluated: jax.Array | None
 
 
+class Here(NamedTuple):
+    """What a look found at x."""
+
+    fun: jax.Array
+    grad_norm: jax.Array
+    grad: Tree
+
+
 @dataclass(frozen=True)
 class Search:
-    """The search that a task describes, as pure functions, all of which may be vmapped.
-
-    With `freeze` nothing of a stopped search changes any more. Without it only the record is kept:
-    x and the optimizer's state go on. Lanes use that, because they never read those again, and
-    freezing them takes three times as long.
-    """
+    """The search that a task describes, as pure functions, all of which may be vmapped."""
 
     task: Task
     has_aux: bool = False
-    freeze: bool = True
 
     @property
     def max_steps(self) -> jax.Array:
@@ -117,14 +120,12 @@ class Search:
         )
         opt_state = self.task.optimizer.init(x) if opt_state is None else opt_state
         _check.arrays("the state of the optimizer", opt_state)
-        worst = jnp.full((), jnp.inf, fun.dtype)
-        zero, never = jnp.zeros([], jnp.uint32), jnp.zeros([], jnp.int32)
+        worst, zero = jnp.full((), jnp.inf, fun.dtype), jnp.zeros([], jnp.uint32)
         plain = stop.only_by_steps
         return State(
             x,
             opt_state,
-            fun_still=None if stop.ftol is None else Stillness(worst, never),
-            x_still=None if stop.xtol is None else Stillness(full_like(x, jnp.nan), never),
+            still=None if plain else Stillness.new(stop, worst),
             best=Point(x, worst, worst, full_like(aux, 0)),
             n_good=zero,
             status=None if plain else jnp.asarray(Status.STOPPED, jnp.int32),
@@ -146,53 +147,105 @@ class Search:
             return state.n_evaluated > self.max_steps
         return ~self.running(state)
 
-    def step(self, state: State) -> tuple[State, Point]:
-        """Evaluate the point, and move on unless that stops the search.
+    def unseen(self, state: State) -> Here:
+        """What `advance` is given before the first look."""
+        return Here(state.best.fun, state.best.grad_norm, full_like(state.x, 0))
 
-        Once the search has stopped, its record changes no more.
+    def advance(
+        self, state: State, here: Here, running: jax.Array | np.bool
+    ) -> tuple[State, Here, Point]:
+        """Move, unless it is the first time, and look. Once stopped, a search changes no more.
+
+        To move comes first because what is kept at the end need not be selected then: XLA on CPU
+        would compute the moments once for each array that such a selection leaves.
         """
-        stop, x, n_good, best = self.task.stop, state.x, state.n_good, state.best
-        point, grad = evaluate(self.task, x, self.has_aux)
-        running = self.running(state)
-        finite = ~jnp.isnan(point.grad_norm)
-        fun_still, x_still = state.fun_still, state.x_still
-        if stop.ftol is not None and fun_still is not None:
-            fun_still = count_still(fun_still, stop.ftol, point.fun, running)
-        if stop.xtol is not None and x_still is not None:
-            x_still = count_still(x_still, stop.xtol, x, running)
-        out_of_steps = n_good >= self.max_steps
-        status, converged = state.status, jnp.asarray(False)
-        if status is None:
-            moves = running & finite & ~out_of_steps
-        else:
-            here = verdict(stop, finite, point.grad_norm, fun_still, x_still, out_of_steps)
-            converged = here > 0
-            moves = running & (here == Status.STOPPED)
-            status = jnp.where(running, here, status)
+        first = (state.n_good if state.n_evaluated is None else state.n_evaluated) == 0
+        stay = partial(tuple, (state.x, state.opt_state, state.still))
+        # cond, because where would let the derivatives of a step not taken through
+        moved = lax.cond(running & ~first, partial(self._move, state, here), stay)
+        x, opt_state, still = moved
+        return self._look(state._replace(x=x, opt_state=opt_state, still=still), running)
 
-        improves = finite & (converged | (point.fun < best.fun))
-        first = (n_good if state.n_evaluated is None else state.n_evaluated) == 0
-        best = where(running & (improves | first), point, best)
+    def step(self, state: State) -> tuple[State, Point]:
+        """Look and move, as lanes do. Once the search has stopped, only its record rests.
 
-        # cond and not where, which would let the derivatives of a step not taken through
-        go = partial(move, self.task, point, grad, state.opt_state, self.has_aux)
-        stay = partial(tuple, (x, state.opt_state))
-        next_x, opt_state = lax.cond(moves, go, stay) if self.freeze else go()
+        To freeze x and the optimizer's state, which lanes do not read again, takes three times as
+        long.
+        """
         n_evaluated = state.n_evaluated
+        state, here, point = self._look(state, self.running(state))
+        x, opt_state, still = self._move(state, here)
+        if still is not None:
+            still = where(self.running(state), still, state.still)
         if n_evaluated is not None:
-            n_evaluated += running.astype(jnp.uint32) if self.freeze else jnp.uint32(1)
-        n_good += (running & finite).astype(jnp.uint32)
-        state = State(next_x, opt_state, fun_still, x_still, best, n_good, status, n_evaluated)
-        return state, point
+            n_evaluated += np.uint32(1)  # the same in all lanes
+        return State(x, opt_state, still, *state[3:6], n_evaluated), point
+
+    def status(self, state: State) -> jax.Array:
+        """The `Status` so far, int32."""
+        if state.status is not None:
+            return state.status
+        met_nan = state.n_good != state.n_evaluated
+        status = jnp.where(met_nan, Status.NONFINITE, Status.STOPPED)
+        status = jnp.where(state.n_good > self.max_steps, Status.COMPLETED, status)
+        return status.astype(jnp.int32)
+
+    def n_steps(self, state: State) -> jax.Array:
+        """How many steps were taken, int32. A search that stopped at a good point did not leave."""
+        status = self.status(state)
+        left = (status == Status.STOPPED) | (status == Status.NONFINITE)
+        return state.n_good.astype(jnp.int32) - (~left).astype(jnp.int32)
 
     def record(self, state: State) -> Record[jax.Array]:
         """What the search has to show so far."""
-        status = state.status
-        if status is None:
-            met_nan = state.n_good != state.n_evaluated
-            status = jnp.where(met_nan, Status.NONFINITE, Status.STOPPED)
-            status = jnp.where(state.n_good > self.max_steps, Status.COMPLETED, status)
-        # A search that stopped at a good point made no move from it.
-        n_steps = jnp.where(status >= 0, state.n_good - 1, state.n_good)
         x, fun, grad_norm, aux = state.best
-        return Record(x, fun, grad_norm, n_steps.astype(jnp.int32), status.astype(jnp.int32), aux)
+        return Record(x, fun, grad_norm, self.n_steps(state), self.status(state), aux)
+
+    def _look(self, state: State, running: jax.Array | np.bool) -> tuple[State, Here, Point]:
+        """The state with the point at x evaluated and judged, if it is running."""
+        stop, best, n_good, n_evaluated = self.task.stop, state.best, state.n_good, state.n_evaluated
+        point, grad = evaluate(self.task, state.x, self.has_aux)
+        finite = ~jnp.isnan(point.grad_norm)
+        small_gradient, worse = self._judged(point, best)
+        still, status = state.still, state.status
+        if still is not None and status is not None:
+            still = where(running, still.evaluated(stop, point.fun), still)
+            out_of_steps = n_good >= self.max_steps
+            now = verdict(stop, finite, small_gradient, worse, still, out_of_steps)
+            status = jnp.where(running, now, status)
+        improves = finite & ((small_gradient & ~worse) | (point.fun < best.fun))
+        first = (n_good if n_evaluated is None else n_evaluated) == 0
+        best = where(running & (improves | first), point, best)
+        n_good += (running & finite).astype(jnp.uint32)
+        if n_evaluated is not None:
+            n_evaluated += running.astype(jnp.uint32)
+        here = Here(point.fun, point.grad_norm, grad)
+        return State(*state[:2], still, best, n_good, status, n_evaluated), here, point
+
+    def _judged(self, point: Point | Here, best: Point) -> tuple[jax.Array, jax.Array]:
+        """Whether gtol is met at a point, and whether it is worse than the best one seen."""
+        gtol = gradient_tolerance(self.task.stop, point.fun.dtype)
+        small_gradient = jnp.asarray(False) if gtol is None else point.grad_norm <= gtol
+        rounding = _ULPS * float(jnp.finfo(best.fun.dtype).eps)
+        return small_gradient, point.fun > best.fun + rounding * jnp.abs(best.fun)
+
+    def _move(self, state: State, here: Here) -> tuple[Tree, Tree, Stillness | None]:
+        """The next point, with the optimizer's state and the stillness there."""
+        x, opt_state = move(self.task, state.x, here.fun, here.grad, state.opt_state, self.has_aux)
+        still = state.still
+        if still is not None:
+            small_gradient, worse = self._judged(here, state.best)
+            slopes, rests = here.grad_norm > 0, small_gradient & worse
+            still = still.moved(self.task.stop, state.x, x, self._size, slopes, rests)
+        return x, opt_state, still
+
+    def _size(self, x: Tree) -> Tree:
+        """What xtol is relative to: the width of the box, and |x| where there is none."""
+        if self.task.bounds is None:
+            return jax.tree.map(jnp.abs, x)
+
+        def leaf(x: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+            width = high - low
+            return jnp.where(jnp.isfinite(width), width, jnp.abs(x))
+
+        return jax.tree.map(leaf, x, *self.task.bounds)

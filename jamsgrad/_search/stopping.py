@@ -1,6 +1,6 @@
 """When a search stops, why, and in which order the rules are asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import reduce
@@ -25,6 +25,8 @@ class Status(IntEnum):
       ('COMPLETED', 'Completed: all steps asked for were run; no tolerance was set.')
     """
 
+    WORSE = -4
+    STALLED = -3
     STOPPED = -2
     NONFINITE = -1
     MAX_STEPS = 0
@@ -39,11 +41,18 @@ class Status(IntEnum):
         return _MESSAGES[self]
 
 
+_RESTS = 100  # steps that a search stays at a point worse than its best: momentum may lead on
 _SLOW = (
     "look at grad_norm, because a coordinate that AMSGrad slowed down permanently looks the same, "
     "and then a larger learning rate helps."
 )
 _MESSAGES = {
+    Status.WORSE: "Came to rest where no component of the gradient is larger than gtol, but higher "
+    "than at a point passed before, which is the result; search on from there with a smaller "
+    "learning rate.",
+    Status.STALLED: "Out of steps, and x no longer moved although the gradient is not 0: the "
+    "learning rate is 0, or its steps are too small for the dtype of x; look at the schedule, or "
+    "search in float64.",
     Status.STOPPED: "Stopped from outside before it was done; the best point so far is kept.",
     Status.NONFINITE: "Met NaN or infinity in the value, the gradient or the point; the best finite"
     " point, if any, is kept; try bounds, a smaller learning rate or optax.clip_by_global_norm.",
@@ -63,11 +72,18 @@ def nan_is_data() -> Iterator[None]:
         yield
 
 
+@jax.tree_util.register_static
+class Auto(str):
+    """The word "auto" as a part of a tree that is no array, so that it may be handed to `jit`."""
+
+    __slots__ = ()
+
+
 class Stop(NamedTuple):
     """When to stop: None switches a tolerance off. `minimize` explains the fields."""
 
     max_steps: int
-    gtol: Numeric | None
+    gtol: Numeric | Auto | None
     ftol: Numeric | None
     xtol: Numeric | None
     patience: int
@@ -80,7 +96,7 @@ class Stop(NamedTuple):
 
 def stop_options(
     max_steps: int,
-    gtol: Numeric | None,
+    gtol: Numeric | str | None,
     ftol: Numeric | None,
     xtol: Numeric | None,
     patience: int,
@@ -90,55 +106,118 @@ def stop_options(
     def tolerance(name: str, value: Numeric | None) -> Numeric | None:
         return None if value is None else _check.in_range(name, value, 0)
 
+    if isinstance(gtol, str):
+        _check.one_of("gtol", gtol, ("auto",), or_else="a number, or None")
+        gtol = Auto(gtol)
     return Stop(
         max_steps=_check.integer("max_steps", max_steps, 0),
-        gtol=tolerance("gtol", gtol),
+        gtol=gtol if isinstance(gtol, Auto) else tolerance("gtol", gtol),
         ftol=tolerance("ftol", ftol),
         xtol=tolerance("xtol", xtol),
         patience=_check.integer("patience", patience, 1),
     )
 
 
+def gradient_tolerance(stop: Stop, dtype: jnp.dtype) -> jax.Array | None:
+    """The gtol for values of this dtype; "auto" is the cube root of its epsilon.
+
+    A gradient is known to rounding errors of values, which are larger than epsilon.
+    """
+    if stop.gtol is None:
+        return None
+    gtol = float(jnp.finfo(dtype).eps) ** (1 / 3) if isinstance(stop.gtol, Auto) else stop.gtol
+    return jnp.asarray(gtol, dtype)
+
+
 class Stillness(NamedTuple):
-    """The previous value or point, and how many times in a row it hardly changed."""
+    """How many times in a row a search hardly went on, int32 each.
 
-    previous: Tree
-    times: jax.Array
+    Attributes:
+      value: the value of the previous point; None without ftol, as `by_fun` is.
+      by_fun: steps by which the value hardly changed.
+      by_x: steps by which x hardly moved; None without xtol.
+      idle: steps that led nowhere: x stayed where the value slopes, or it came to rest at a point
+        that is worse than the best.
+    """
 
+    value: jax.Array | None
+    by_fun: jax.Array | None
+    by_x: jax.Array | None
+    idle: jax.Array
 
-def count_still(still: Stillness, tol: Numeric, new: Tree, running: jax.Array) -> Stillness:
-    """Count once more if `new` is within tol of the previous, relative to it where above 1."""
+    @classmethod
+    def new(cls, stop: Stop, worst: jax.Array) -> "Stillness":
+        """Of a search that begins."""
+        never = jnp.zeros([], jnp.int32)
+        by_fun = stop.ftol is not None
+        return cls(
+            value=worst if by_fun else None,
+            by_fun=never if by_fun else None,
+            by_x=None if stop.xtol is None else never,
+            idle=never,
+        )
 
-    def is_close(old: jax.Array, new: jax.Array) -> jax.Array:
-        size = jnp.abs(new)
-        return jnp.abs(new - old) <= jnp.asarray(tol, size.dtype) * jnp.maximum(size, 1)
+    def evaluated(self, stop: Stop, fun: jax.Array) -> "Stillness":
+        """After another value. Steps of length 0 down a slope count for nothing."""
+        if self.value is None or self.by_fun is None:
+            return self
+        close = jnp.abs(fun - self.value) <= jnp.asarray(stop.ftol, fun.dtype) * jnp.abs(fun)
+        times = jnp.where(close, self.by_fun + 1, 0)
+        return self._replace(value=fun, by_fun=jnp.where(self.idle > 0, self.by_fun, times))
 
-    close = jax.tree.leaves(jax.tree.map(is_close, still.previous, new))
-    all_close = reduce(jnp.logical_and, map(jnp.all, close))
-    return Stillness(new, jnp.where(all_close, still.times + running.astype(jnp.int32), 0))
+    def moved(
+        self,
+        stop: Stop,
+        old: Tree,
+        new: Tree,
+        size: Callable[[Tree], Tree],
+        slopes: jax.Array,
+        rests: jax.Array,
+    ) -> "Stillness":
+        """After a step from a point that slopes, or from one that is worse than the best and rests.
+
+        `size` tells what xtol is relative to. Steps of length 0 down a slope count for nothing.
+        """
+
+        def is_close(old: jax.Array, new: jax.Array, size: jax.Array) -> jax.Array:
+            return jnp.abs(new - old) <= jnp.asarray(stop.xtol, size.dtype) * size
+
+        stays = slopes & _all(jax.tree.map(jnp.equal, old, new))
+        idle, by_x = jnp.where(stays | rests, self.idle + 1, 0), self.by_x
+        if by_x is not None:
+            close = _all(jax.tree.map(is_close, old, new, size(new)))
+            by_x = jnp.where(stays, by_x, jnp.where(close, by_x + 1, 0))
+        return self._replace(by_x=by_x, idle=idle)
 
 
 def verdict(
     stop: Stop,
     finite: jax.Array,
-    grad_norm: jax.Array,
-    fun_still: Stillness | None,
-    x_still: Stillness | None,
+    small_gradient: jax.Array,
+    worse: jax.Array,
+    still: Stillness,
     out_of_steps: jax.Array,
 ) -> jax.Array:
     """The status of a search at a point, int32: the first of the rules that holds, or STOPPED.
 
     A running search is STOPPED, so that one which is interrupted needs no last update.
     """
-    rules = [(~finite, Status.NONFINITE)]
-    if stop.gtol is not None:
-        rules.append((grad_norm <= jnp.asarray(stop.gtol, grad_norm.dtype), Status.GTOL))
-    if fun_still is not None:
-        rules.append((fun_still.times >= stop.patience, Status.FTOL))
-    if x_still is not None:
-        rules.append((x_still.times >= stop.patience, Status.XTOL))
-    rules.append((out_of_steps, Status.MAX_STEPS))
+    rests, is_idle = small_gradient & worse, still.idle >= stop.patience
+    rules = [(~finite, Status.NONFINITE), (small_gradient & ~worse, Status.GTOL)]
+    if still.by_fun is not None:
+        rules.append((still.by_fun >= stop.patience, Status.FTOL))
+    if still.by_x is not None:
+        rules.append((still.by_x >= stop.patience, Status.XTOL))
+    rules += [
+        (rests & ((out_of_steps & is_idle) | (still.idle >= _RESTS)), Status.WORSE),
+        (out_of_steps & is_idle, Status.STALLED),
+        (out_of_steps, Status.MAX_STEPS),
+    ]
     status = jnp.asarray(Status.STOPPED, jnp.int32)
     for holds, why in reversed(rules):  # jnp.select would stack the rules and search them: slower
         status = jnp.where(holds, jnp.asarray(why, jnp.int32), status)
     return status
+
+
+def _all(tree: Tree) -> jax.Array:
+    return reduce(jnp.logical_and, map(jnp.all, jax.tree.leaves(tree)))

@@ -66,13 +66,17 @@ def evaluate(task: Task, x: Tree, has_aux: bool) -> tuple[Point, Tree]:
     objective = checked_objective(task.fun, has_aux)
     (fun, aux), grad = jax.value_and_grad(objective, has_aux=True)(x, *task.args)
     grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
-    return Point(x, fun, _grad_norm(x, fun, grad, task.bounds), aux), grad
+    projected = _bounds.projected_gradient(x, grad, task.bounds)
+    if task.bounds is not None:  # where a bound holds x, the slope may be infinite
+        grad = jax.tree.map(lambda g, p: jnp.where(jnp.isfinite(g), g, p), grad, projected)
+    return Point(x, fun, _grad_norm(x, fun, projected), aux), grad
 
 
-def move(task: Task, point: Point, grad: Tree, opt_state: Tree, has_aux: bool) -> tuple[Tree, Tree]:
+def move(
+    task: Task, x: Tree, fun: jax.Array, grad: Tree, opt_state: Tree, has_aux: bool
+) -> tuple[Tree, Tree]:
     """The point that the optimizer moves to, inside the bounds, and the optimizer's new state."""
     objective = checked_objective(task.fun, has_aux)
-    x, fun = point.x, point.fun
     moved = optax.with_extra_args_support(task.optimizer).update(
         grad, opt_state, x, value=fun, grad=grad, value_fn=lambda x: objective(x, *task.args)[0]
     )
@@ -84,21 +88,18 @@ def move(task: Task, point: Point, grad: Tree, opt_state: Tree, has_aux: bool) -
     return _bounds.project(optax.apply_updates(x, updates), task.bounds), new_state
 
 
-def _grad_norm(x: Tree, fun: jax.Array, grad: Tree, bounds: _bounds.Bounds | None) -> jax.Array:
-    """The largest component of the projected gradient; NaN unless x, fun and grad are finite.
+def _grad_norm(x: Tree, fun: jax.Array, projected: Tree) -> jax.Array:
+    """The largest component of the projected gradient; NaN unless it, x and fun are finite.
 
     The finiteness check is part of the same reduction because XLA on CPU would otherwise fuse it
     into, and recompute it for, every field of the record: see docs/developing.md.
     """
 
-    def largest(x: jax.Array, grad: jax.Array, projected: jax.Array) -> jax.Array:
+    def largest(x: jax.Array, projected: jax.Array) -> jax.Array:
         sizes = jnp.abs(projected)
-        for a in (x, grad, fun):
+        for a in (x, projected, fun):
             sizes += jnp.real(0 * a).astype(sizes.dtype)  # 0, or NaN
         return jnp.max(sizes).astype(fun.dtype)
 
-    points, grads, projecteds = map(
-        jax.tree.leaves, (x, grad, _bounds.projected_gradient(x, grad, bounds))
-    )
-    leaves = zip(points, grads, projecteds, strict=True)
+    leaves = zip(jax.tree.leaves(x), jax.tree.leaves(projected), strict=True)
     return reduce(jnp.maximum, [largest(*leaf) for leaf in leaves if leaf[0].size])

@@ -193,7 +193,7 @@ def test_nan_at_the_last_point_of_all_is_nan(max_steps):
         return jnp.where(x < 0.85, jnp.nan, x)  # 1, 0.9, and then NaN
 
     sgd, x0 = optax.sgd(0.1), jnp.ones(())
-    one = Search(task(fun, sgd, max_steps), freeze=False)
+    one = Search(task(fun, sgd, max_steps))
     state = one.init(x0)
     for _ in range(max_steps + 1):
         state, _ = one.step(state)
@@ -204,7 +204,7 @@ def test_nan_at_the_last_point_of_all_is_nan(max_steps):
 
 
 def test_of_equal_values_the_first_stays_the_best():
-    one = Search(task(jnp.square, optax.sgd(1.0), 3), freeze=False)  # 1, -1, 1, -1
+    one = Search(task(jnp.square, optax.sgd(1.0), 3))  # 1, -1, 1, -1
     state = one.init(jnp.ones(()))
     for _ in range(4):
         state, _ = one.step(state)
