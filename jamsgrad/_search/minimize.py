@@ -16,7 +16,7 @@ from jamsgrad import _check
 from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.step import HasRecord, Here, Record, Search, State
-from jamsgrad._search.stopping import Status, Stop, stop_options
+from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Numeric, Tree, ceil_div
 
@@ -68,8 +68,8 @@ class Result(HasRecord[jax.Array]):
     Example:
       >>> import jax.numpy as jnp
       >>> import jamsgrad
-      >>> jamsgrad.minimize(jnp.square, jnp.array(0.0), jamsgrad.amsgrad(0.1))
-      GTOL after 0 steps: Converged: no component of the gradient is larger than gtol.
+      >>> jamsgrad.minimize(jnp.square, jnp.array(1.0), jamsgrad.amsgrad(0.5))
+      GTOL after 2 steps: Converged: no component of the gradient is larger than gtol.
               x: 0.0
             fun: 0
       grad_norm: 0
@@ -108,7 +108,10 @@ class Result(HasRecord[jax.Array]):
         Raises:
           ValueError: if these are the results of many searches, as under `vmap`.
         """
-        return self.reason.message
+        reason = self.reason
+        if reason is Status.GTOL and not self.n_steps and not self.grad_norm:
+            return NO_SLOPE
+        return reason.message
 
     def __repr__(self) -> str:
         """The result as a person reads it."""

@@ -7,8 +7,8 @@ a lane with a new start needs no look of its own.
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from functools import cached_property, partial
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ import numpy as np
 from jax import lax
 
 from jamsgrad import _check
+from jamsgrad._search.inspection import inspect
 from jamsgrad._search.stopping import Status, Stillness, gradient_tolerance, verdict
-from jamsgrad._search.task import Point, Task, checked_objective, evaluate, move
+from jamsgrad._search.task import Point, Task, checked_objective, measured, move
 from jamsgrad._tree import Tree, full_like, where
 
 _ULPS = 64  # a value is worse than another if it is higher by more than so many roundings
@@ -107,6 +108,12 @@ class Search:
     task: Task
     has_aux: bool = False
 
+    @cached_property
+    def _value_and_grad(self) -> Any:
+        """The objective with its gradient, traced once."""
+        objective = checked_objective(self.task.fun, self.has_aux)
+        return jax.jit(jax.value_and_grad(objective, has_aux=True), inline=True)
+
     @property
     def max_steps(self) -> jax.Array:
         """The number of steps in the type of the counts."""
@@ -115,9 +122,9 @@ class Search:
     def init(self, x: Tree, opt_state: Tree = None) -> State:
         """The state at a start; it goes on with this state of the optimizer if there is one."""
         stop = self.task.stop
-        fun, aux = jax.eval_shape(
-            checked_objective(self.task.fun, self.has_aux), x, *self.task.args
-        )
+        traced = self._value_and_grad.trace(x, *self.task.args)
+        inspect(traced.jaxpr, x)
+        (fun, aux), _ = traced.out_info
         opt_state = self.task.optimizer.init(x) if opt_state is None else opt_state
         _check.arrays("the state of the optimizer", opt_state)
         worst, zero = jnp.full((), jnp.inf, fun.dtype), jnp.zeros([], jnp.uint32)
@@ -203,8 +210,14 @@ class Search:
 
     def _look(self, state: State, running: jax.Array | np.bool) -> tuple[State, Here, Point]:
         """The state with the point at x evaluated and judged, if it is running."""
-        stop, best, n_good, n_evaluated = self.task.stop, state.best, state.n_good, state.n_evaluated
-        point, grad = evaluate(self.task, state.x, self.has_aux)
+        stop, best, n_good, n_evaluated = (
+            self.task.stop,
+            state.best,
+            state.n_good,
+            state.n_evaluated,
+        )
+        (fun, aux), grad = self._value_and_grad(state.x, *self.task.args)
+        point, grad = measured(self.task, state.x, fun, grad, aux)
         finite = ~jnp.isnan(point.grad_norm)
         small_gradient, worse = self._judged(point, best)
         still, status = state.still, state.status

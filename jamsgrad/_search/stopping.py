@@ -50,9 +50,9 @@ _MESSAGES = {
     Status.WORSE: "Came to rest where no component of the gradient is larger than gtol, but higher "
     "than at a point passed before, which is the result; search on from there with a smaller "
     "learning rate.",
-    Status.STALLED: "Out of steps, and x no longer moved although the gradient is not 0: the "
-    "learning rate is 0, or its steps are too small for the dtype of x; look at the schedule, or "
-    "search in float64.",
+    Status.STALLED: "Out of steps, the last of which left x as it was although the gradient there "
+    "is not 0: the learning rate is 0, or its steps are too small for the dtype of x; look at the "
+    "schedule, or search in float64.",
     Status.STOPPED: "Stopped from outside before it was done; the best point so far is kept.",
     Status.NONFINITE: "Met NaN or infinity in the value, the gradient or the point; the best finite"
     " point, if any, is kept; try bounds, a smaller learning rate or optax.clip_by_global_norm.",
@@ -63,6 +63,12 @@ _MESSAGES = {
     Status.XTOL: f"Converged: the point hardly moved (xtol); {_SLOW}",
     Status.COMPLETED: "Completed: all steps asked for were run; no tolerance was set.",
 }
+
+
+NO_SLOPE = (
+    "Converged after 0 steps, because the gradient is exactly 0 at the start: a stationary point, or "
+    "a function that is flat there, such as one with round, argmax or a plateau; try other starts."
+)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,10 +61,8 @@ def checked_objective(
     return objective
 
 
-def evaluate(task: Task, x: Tree, has_aux: bool) -> tuple[Point, Tree]:
-    """The objective at x, and its gradient."""
-    objective = checked_objective(task.fun, has_aux)
-    (fun, aux), grad = jax.value_and_grad(objective, has_aux=True)(x, *task.args)
+def measured(task: Task, x: Tree, fun: jax.Array, grad: Tree, aux: Tree) -> tuple[Point, Tree]:
+    """The point with the value and the gradient that JAX found there; and its gradient to go by."""
     grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
     projected = _bounds.projected_gradient(x, grad, task.bounds)
     if task.bounds is not None:  # where a bound holds x, the slope may be infinite
@@ -76,10 +74,21 @@ def move(
     task: Task, x: Tree, fun: jax.Array, grad: Tree, opt_state: Tree, has_aux: bool
 ) -> tuple[Tree, Tree]:
     """The point that the optimizer moves to, inside the bounds, and the optimizer's new state."""
-    objective = checked_objective(task.fun, has_aux)
-    moved = optax.with_extra_args_support(task.optimizer).update(
-        grad, opt_state, x, value=fun, grad=grad, value_fn=lambda x: objective(x, *task.args)[0]
-    )
+    objective, asked = checked_objective(task.fun, has_aux), []
+
+    def value_fn(x: Tree) -> jax.Array:
+        asked.append(x)
+        return objective(_bounds.project(x, task.bounds), *task.args)[0]
+
+    def moved_by(grad: Tree) -> Any:
+        return optax.with_extra_args_support(task.optimizer).update(
+            grad, opt_state, x, value=fun, grad=grad, value_fn=value_fn
+        )
+
+    moved = moved_by(grad)
+    if asked and task.bounds is not None:
+        # A line search that asks for values follows the projected path, as its slope must.
+        moved = moved_by(_bounds.projected_gradient(x, grad, task.bounds))
     if not (isinstance(moved, tuple) and len(moved) == 2):
         raise TypeError(f"optimizer.update must return (updates, state), got {moved!r}")
     updates, new_state = moved

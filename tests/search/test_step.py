@@ -352,7 +352,6 @@ def test_gtol_stops_with_its_own_point_unless_a_better_one_was_seen():
     assert (result.status, result.x) == (Status.GTOL, 1e-4)
 
 
-
 def test_a_rest_that_is_worse_than_the_best_is_no_success():
     points = (4.0, -3.0, 0.25, 0.125, 5.0)
     result = follow(hill, *points[:-1], gtol=0.5, patience=1)
