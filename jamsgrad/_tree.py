@@ -42,7 +42,7 @@ def as_tree(rows: jax.Array | np.ndarray, like: Tree) -> Tree:
     return treedef.unflatten(map(part, leaves, parts, ends))
 
 
-def where(condition: jax.Array, a: Tree, b: Tree) -> Tree:
+def where(condition: jax.Array | np.bool, a: Tree, b: Tree) -> Tree:
     """`jnp.where` with one condition for all leaves."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)
 

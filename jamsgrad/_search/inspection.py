@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from jamsgrad._tree import Tree
 
+_MOST = 4096  # numbers in an array of indices
 _NO_DERIVATIVE = (
     "no derivative of fun reaches x, so that its gradient is 0 everywhere and a search ends where "
     "it begins: round, floor, argmax, astype(int) and lax.stop_gradient have none, and neither has "
@@ -42,52 +44,57 @@ def inspect(program: Any, x: Tree) -> None:
 def _reads_past_the_end(program: Any, known: dict) -> Iterator[tuple[tuple[int, ...], int, int]]:
     """The (shape, axis, index) of reads whose index is a constant past an end of the array.
 
-    `known` are the variables with known values. It grows by those that follow from them, so far as
-    indices are made by the usual few operations.
+    `known` are the variables with known values. It grows by those that follow from them, as far as
+    indices are made by the usual few operations. Data are not looked at: indices are few integers.
     """
 
     def value(var: Any) -> np.ndarray | None:
-        found = var.val if hasattr(var, "val") else known.get(var)
-        return None if found is None or isinstance(found, jax.core.Tracer) else np.asarray(found)
+        found: Any = var.val if hasattr(var, "val") else known.get(var)
+        small = isinstance(found, int) or (
+            hasattr(found, "dtype")
+            and getattr(found.dtype, "kind", "") in "iub"
+            and found.size <= _MOST
+            and not isinstance(found, Tracer)
+        )
+        return np.asarray(found) if small else None
 
     for equation in program.eqns:
         name, params, operands = equation.primitive.name, equation.params, equation.invars
+        shape = operands[0].aval.shape if operands else ()
         if name == "dynamic_slice":
-            array, *starts = operands
-            pairs = zip(map(value, starts), params["slice_sizes"], strict=True)
-            yield from _past(array.aval.shape, list(enumerate(pairs)))
+            for axis, (var, size) in enumerate(
+                zip(operands[1:], params["slice_sizes"], strict=True)
+            ):
+                yield from _past(shape, axis, value(var), size)
         elif name == "gather" and "PROMISE_IN_BOUNDS" in str(params["mode"]):
-            array, indices = operands[0], value(operands[1])
-            axes = params["dimension_numbers"].start_index_map
-            columns = [None] * len(axes) if indices is None else np.moveaxis(indices, -1, 0)
-            sizes = [params["slice_sizes"][axis] for axis in axes]
-            yield from _past(
-                array.aval.shape, list(zip(axes, zip(columns, sizes, strict=True), strict=True))
-            )
-        inner = [leaf for leaf in jax.tree.leaves(list(params.values())) if _is_program(leaf)]
-        for part in inner:
-            consts = {}
+            indices = value(operands[1])
+            for i, axis in enumerate(params["dimension_numbers"].start_index_map):
+                rows = None if indices is None else indices[..., i]
+                yield from _past(shape, axis, rows, params["slice_sizes"][axis])
+        for part in filter(_is_program, jax.tree.leaves(list(params.values()))):
+            inner, consts = part, {}
             if hasattr(part, "consts"):
-                consts = dict(zip(part.jaxpr.constvars, part.consts, strict=True))
-                part = part.jaxpr
+                inner, consts = (
+                    part.jaxpr,
+                    dict(zip(part.jaxpr.constvars, part.consts, strict=True)),
+                )
             if name in ("jit", "pjit"):
-                given = zip(part.invars, map(value, operands), strict=True)
-                consts |= {var: number for var, number in given if number is not None}
-            yield from _reads_past_the_end(part, consts)
+                consts |= dict(zip(inner.invars, map(value, operands), strict=True))
+            yield from _reads_past_the_end(inner, consts)
             if name in ("jit", "pjit"):
-                for outer, var in zip(equation.outvars, part.outvars, strict=True):
-                    known[outer] = var.val if hasattr(var, "val") else consts.get(var)
+                results = [
+                    var.val if hasattr(var, "val") else consts.get(var) for var in inner.outvars
+                ]
+                known |= dict(zip(equation.outvars, results, strict=True))
         if name in _FOLDS and all(value(var) is not None for var in operands):
             known[equation.outvars[0]] = _FOLDS[name](params, *map(value, operands))
 
 
 def _past(
-    shape: tuple[int, ...], reads: list[tuple[int, tuple[np.ndarray | None, int]]]
+    shape: tuple[int, ...], axis: int, indices: np.ndarray | None, size: int
 ) -> Iterator[tuple[tuple[int, ...], int, int]]:
-    """The reads along axes, each of so many entries from the indices, that pass the end."""
-    for axis, (indices, size) in reads:
-        if indices is None or not indices.size:
-            continue
+    """The first read of so many entries along an axis that passes an end of it."""
+    if indices is not None and indices.size:
         if indices.max() + size > shape[axis]:
             yield shape, axis, int(indices.max())
         elif indices.min() < 0:

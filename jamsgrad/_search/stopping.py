@@ -66,8 +66,8 @@ _MESSAGES = {
 
 
 NO_SLOPE = (
-    "Converged after 0 steps, because the gradient is exactly 0 at the start: a stationary point, or "
-    "a function that is flat there, such as one with round, argmax or a plateau; try other starts."
+    "Converged after 0 steps, because the gradient is exactly 0 at the start: a stationary point, "
+    "or a function that is flat there, as on a plateau or after round or argmax; try other starts."
 )
 
 

@@ -1,4 +1,4 @@
-"""No success that is none: steps that lead nowhere, units, bounds at which the slope is infinite."""
+"""No success that is none: steps that lead nowhere, other units, infinite slopes at a bound."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_a_step_that_does_not_move_x_is_not_convergence(name, tolerance, jax_of_
 def test_x_that_can_no_longer_move_is_stalled(dtype, x0, rate, tolerance, jax_of_a_reader):
     with jax.enable_x64(dtype == "float64"):
         options = {"gtol": None, "max_steps": 100} | tolerance
-        result = minimize(lambda x: jnp.sum(x), jnp.full(2, x0, dtype), amsgrad(rate), **options)
+        result = minimize(jnp.sum, jnp.full(2, x0, dtype), amsgrad(rate), **options)
     assert (result.status, result.success) == (Status.STALLED, False)
     assert "too small for the dtype of x" in result.message
 
@@ -119,7 +119,7 @@ def test_one_variable_is_held_at_an_infinite_slope_while_another_moves():
     result = minimize(fun, jnp.array([0.01, 0.0]), amsgrad(0.1), bounds=(0.0, 5.0), max_steps=3000)
     assert result.status == Status.GTOL
     np.testing.assert_allclose(result.x, [0.0, 3.0], atol=1e-4)
-    free = minimize(lambda x: jnp.sqrt(x), 0.0, amsgrad(0.1))  # no bound holds it
+    free = minimize(jnp.sqrt, 0.0, amsgrad(0.1))  # no bound holds it
     assert free.status == Status.NONFINITE
 
 

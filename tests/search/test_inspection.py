@@ -98,8 +98,8 @@ def test_a_function_without_derivative_warns(name, jax_of_a_reader):
     with pytest.warns(UserWarning, match="no derivative of fun reaches x"):
         result = minimize(WITHOUT_DERIVATIVE[name], TWO, SGD)
     assert "the gradient is exactly 0 at the start" in result.message
+    box = [-1.0, -1.0], [1.0, 1.0]
     with pytest.warns(UserWarning, match="no derivative of fun reaches x"):
-        box = [-1.0, -1.0], [1.0, 1.0]
         multistart(WITHOUT_DERIVATIVE[name], box, SGD, key=jax.random.key(0), n_starts=3)
 
 

@@ -564,7 +564,9 @@ def test_nonsense_is_refused_by_name_and_value(fun, x0, options, error, said):
 
 
 def test_a_start_outside_the_bounds_is_refused_and_projected_where_nobody_can_look():
-    with pytest.raises(ValueError, match="never moved silently: jnp.clip moves them into the box"):
+    with pytest.raises(
+        ValueError, match=r"never moved silently: jnp\.clip moves them into the box"
+    ):
         minimize(quadratic, START, SGD, bounds=(0, 2))
     result = jax.jit(
         lambda x: minimize(quadratic, x, SGD, bounds=(0, 2), max_steps=9, gtol=None, record_every=1)
