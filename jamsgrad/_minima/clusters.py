@@ -1,4 +1,4 @@
-"""Which points are of one minimum: near each other, and with no barrier between them."""
+"""Which points are of one minimum: those that no barrier divides."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,30 +6,44 @@ from functools import partial
 import numpy as np
 import scipy  # its modules load when first used
 
-from jamsgrad._minima.barrier import divided
+from jamsgrad._minima.barrier import Between, between
 from jamsgrad._minima.objective import RowObjective
 
 _FEW = 64  # leaders, found without a tree: its module takes a third of a second to load
 _MANY = 1000  # leaders: where there are more, most of those to come lead nothing but themselves
+_FAR = 2000  # leaders, among which those far away are looked for
+_LEVEL = 1e-4  # of the relief: how far apart the values of a plateau may be
 
 
-def clusters(objective: RowObjective, points: np.ndarray, tol: float) -> np.ndarray:
+def clusters(
+    objective: RowObjective, points: np.ndarray, values: np.ndarray, tol: float
+) -> np.ndarray:
     """For each of the points, best first, the number of the best point of its minimum.
 
     Each leader takes the points around it, up to `tol` of the scale away in every coordinate, that
     no barrier divides from it. Those that a barrier divides from their leader are covered again,
     among themselves and with half the radius, until none is left. So one minimum may have several
-    leaders: neighbours, up to 3 tol apart, are joined where no barrier divides them.
+    leaders, and these are joined: see `_wells`.
     """
     leader = np.arange(len(points))
     rest, radius = leader, tol
     while rest.size:
         taker = rest[leaders(points[rest] / objective.scale, radius)]
         a, b = taker[taker != rest], rest[taker != rest]
-        apart = divided(objective, points[a], points[b], tol)
+        apart = between(objective, points[a], points[b], tol).barrier
         leader[b[~apart]] = a[~apart]
         rest, radius = b[apart], radius / 2
-    return _joined(objective, points, leader, tol)
+
+    n_before = None
+    while (best := np.unique(leader)).size != n_before:
+        n_before = best.size
+        places = points[best] / objective.scale
+        a, b = _neighbours(places, 3 * tol)
+        ways = between(objective, points[best[a]], points[best[b]], tol)
+        length = np.linalg.norm(places[b] - places[a], axis=1)
+        well = best[_wells(values[best], a, b, ways, length, lambda: _LEVEL * objective.relief)]
+        leader = well[np.searchsorted(best, leader)]
+    return leader
 
 
 def leaders(points: np.ndarray, tol: float) -> np.ndarray:
@@ -83,34 +97,69 @@ def _alone(points: np.ndarray, tol: float) -> np.ndarray:
     return alone
 
 
-def _joined(
-    objective: RowObjective, points: np.ndarray, leader: np.ndarray, tol: float
+def _wells(
+    values: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    ways: Between,
+    length: np.ndarray,
+    level: Callable[[], float],
 ) -> np.ndarray:
-    """The leaders, after neighbouring clusters that no barrier divides were joined."""
-    best, cluster = np.unique(leader, return_inverse=True)
-    a, b = _neighbours(points[best] / objective.scale, 3 * tol)
-    joins = ~divided(objective, points[best[a]], points[best[b]], tol)
-    a, b = a[joins], b[joins]
-    first = np.arange(len(best))  # of all that are joined to it, by links that get shorter
-    while (first[a] != first[b]).any():
-        least = np.minimum(first[a], first[b])
-        np.minimum.at(first, a, least)
-        np.minimum.at(first, b, least)
-        first = first[first]
-    return best[first[cluster]]
+    """The number of the best point of each point's well, from what lies between neighbours a < b.
+
+    Points come in from the best to the worst, like land from falling water. A point on a slope
+    belongs to the well that the steepest way without a barrier leads to. Where it reaches several
+    wells it is a pass, and joins those above whose best point it rises no further than a line may
+    rise within one well. So what lies between two wells never makes them one.
+
+    A point without a slope, on a plateau, belongs to a plateau whose best point is level with it:
+    within `level`, however far away it is. So what lies below a plateau never takes its points.
+    """
+    well = np.arange(len(values))
+    steepness = (values[b] - values[a]) / length
+
+    def best(i: int) -> int:
+        while well[i] != i:
+            well[i] = i = well[well[i]]
+        return i
+
+    order = np.lexsort((a, b))
+    order = order[~ways.barrier[order]]
+    ends = np.searchsorted(b[order], np.arange(len(values) + 1))
+    for i in np.unique(b[order]).tolist():
+        edges = order[ends[i] : ends[i + 1]]
+        to = np.array([best(j) for j in a[edges].tolist()])
+        height, flat = values[i] - values[to], ways.level[edges]
+        slope = ways.slope[edges] & ~flat.any()
+        if slope.any():
+            leads, shallow = slope, slope & (height <= ways.allowed[edges])
+            onward = slope & ~shallow
+        else:
+            shallow = height <= level()
+            leads = flat | shallow
+            onward = shallow
+        if leads.any():
+            some = onward if onward.any() else leads
+            chosen = to[some][np.argmax(steepness[edges[some]])]
+            well[i] = chosen
+            for other in to[shallow].tolist():
+                low, high = sorted((best(chosen), best(other)))
+                well[high] = low
+    return np.array([best(i) for i in range(len(values))])
 
 
 def _neighbours(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Each pair once of a point and one of its eight nearest ones within the radius.
+    """Each pair a < b once of a point and one of its nearest ones.
 
-    Eight hold a valley together; all could be thousands.
+    These are eight within the radius, which hold a valley together, and four however far away: of
+    two thousand of the points, because in many dimensions to look among more is slow.
     """
     if len(points) <= 9:
-        a, b = np.triu_indices(len(points), 1)
-        near = (np.abs(points[a] - points[b]) < radius).all(axis=1)
-        return a[near], b[near]
-    _, near = scipy.spatial.KDTree(points).query(points, k=9, p=np.inf, distance_upper_bound=radius)
-    near = np.asarray(near)[:, 1:]  # without the point itself
-    a, which = np.nonzero(near < len(points))  # there may be fewer
-    a, b = np.unique(np.sort([a, near[a, which]], axis=0), axis=1)
+        return np.triu_indices(len(points), 1)
+    some = np.arange(0, len(points), -(-len(points) // _FAR))
+    near = scipy.spatial.KDTree(points).query(points, 9, p=np.inf, distance_upper_bound=radius)[1]
+    far = some[scipy.spatial.KDTree(points[some]).query(points, 5, p=np.inf)[1]]
+    to = np.concatenate([near, far], axis=1)
+    a, which = np.nonzero((to < len(points)) & (to != np.arange(len(points))[:, None]))
+    a, b = np.unique(np.sort([a, to[a, which]], axis=0), axis=1)
     return a, b

@@ -4,10 +4,22 @@ import numpy as np
 
 from jamsgrad._minima.objective import RowObjective
 
+_STEP = 1e-3  # of the scale: a longer step of Newton's shows that a search is not at its end
+_FLAT = 1e-3  # of the relief: a direction in which the value changes by less is flat
+_ASIDE = 1e-2  # of the scale: how far from a minimum the value must be higher
+
 
 def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]:
-    """The kind of the point, and the condition number of its Hessian: see `Minimum`."""
-    low, high = objective.low, objective.high
+    """The kind of the point, and the condition number of its Hessian: see `Minimum`.
+
+    The scale is the unit of length, and the relief that of values, so that the kind is the same in
+    any unit. In each principal direction of the Hessian, with slope s and curvature c, the point
+
+    - is settled, if Newton's step |s / c| is short;
+    - or else is flat, if not even over the whole scale the value would change by much, |s| + |c| / 2;
+    - or else is that of a search which is not at its end.
+    """
+    low, high, scale = objective.low, objective.high, objective.scale
     try:
         grad, hessian = objective.derivatives(point)
     except (TypeError, ValueError, NotImplementedError):
@@ -21,14 +33,25 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
     if not free.any():
         return otherwise, np.nan
 
-    curvature = np.linalg.eigvalsh(hessian[np.ix_(free, free)])
+    hessian = hessian[np.ix_(free, free)]
+    curvature, axes = np.linalg.eigh(hessian * np.outer(scale[free], scale[free]))
+    slope = np.abs(axes.T @ (grad * scale)[free])
     size = np.abs(curvature)
-    # A curvature counts as zero if rounding may have made it, or if it is so flat that the gradient
-    # which is left would carry the minimum away by a tenth of the scale.
-    rounding = 100 * point.size * np.finfo(hessian.dtype).eps * size.max()
-    zero = max(rounding, 10 * np.abs(grad / objective.scale)[free].max())
-    flat = (size <= zero).any()
-    condition = np.inf if flat else float(size.max() / size.min())
-    if (curvature < -zero).any():
+    error = 100 * point.size * np.finfo(objective.dtype).eps
+    settled = (size > error * size.max()) & (slope <= _STEP * size)
+    flat = slope + size / 2 <= _FLAT * objective.relief
+    for i in np.flatnonzero(flat & settled & (curvature > 0)):
+        # On the tail of a plateau Newton's steps are short, too; but one side is lower there.
+        aside = np.zeros((3, point.size))
+        aside[1:, free] = np.outer([_ASIDE, -_ASIDE], axes[:, i])
+        here, *sides = objective.values(np.clip(point + aside * scale, low, high))
+        flat[i] = min(sides) <= here
+
+    sizes = np.abs(np.linalg.eigvalsh(hessian))  # in the units of x, as its condition is
+    flat_or_lost = flat.any() or (sizes <= error * sizes.max()).any()
+    condition = np.inf if flat_or_lost else float(sizes.max() / sizes.min())
+    if (~settled & ~flat).any():
+        return "unconverged", condition
+    if (curvature < 0)[~flat].any():
         return "saddle", condition
-    return "flat" if flat and not held.any() else otherwise, condition
+    return "flat" if flat.any() and not held.any() else otherwise, condition

@@ -16,6 +16,8 @@ from jamsgrad._tree import Tree, as_rows, as_tree
 
 _CERTIFIED = 256  # the best minima, whose Hessian is computed
 _VARIABLES = 200  # at most, for a Hessian to be computed
+_FLAT = 1e-3  # of the rise that a bowl as wide as the box would have
+_REPLACED = ("saddle", "unconverged", "unknown")  # kinds of a point, where all points show a flat
 
 
 class Minimum(NamedTuple):
@@ -30,12 +32,16 @@ class Minimum(NamedTuple):
         independent starts (`starts="uniform"`). Sobol and Latin hypercube starts spread more evenly
         than chance, so that for them it is usually too wide. For a grid (`basin_map`) or starts of
         your own it is not an interval of confidence.
-      kind: "saddle", if the value falls in some direction; "on the boundary", if it would fall only
-        outside the bounds; "flat", if in some direction it does not change to second order;
-        "minimum"; "unknown", if the Hessian is not finite or was not computed: beyond the 256 best
-        minima, or for more than 200 variables.
+      kind: "minimum"; "on the boundary", if the value would fall only outside the bounds; "saddle",
+        if it falls in some direction; "flat", if in some direction it hardly changes, by less than
+        a thousandth of what it changes in the box; "unconverged", if Newton's step is longer than
+        a thousandth of the box, so that the searches stopped too soon; "unknown", if the Hessian is
+        not finite or was not computed: beyond the 256 best minima, or for more than 200 variables.
       condition: largest / smallest absolute eigenvalue of the Hessian in the coordinates that no
-        bound holds; inf if one is 0, NaN if there are none or the kind is unknown.
+        bound holds; inf if a direction is flat, NaN if there are none or the kind is unknown.
+      extent: how far apart the points lie where the searches ended, a tree like x: the largest
+        minus the smallest value of each coordinate. Small at a minimum; at a valley or a plateau,
+        whose kind is "flat", the part of it that was found.
 
     Example:
       >>> import jax
@@ -57,6 +63,7 @@ class Minimum(NamedTuple):
     hit_rate_interval: tuple[float, float]
     kind: str
     condition: float
+    extent: Tree
 
 
 @np.errstate(over="ignore", invalid="ignore")  # boxes and values may be as large as numbers get
@@ -69,13 +76,14 @@ def distinct_minima(
     args: tuple = (),
     n_searches: int,
     tol: float = 1e-2,
+    lanes: int | None = None,
 ) -> tuple[tuple[Minimum, ...], np.ndarray]:
     """The distinct minima among the points where searches ended, and which point belongs to which.
 
-    Points are of one minimum if they are near each other and no barrier divides them, or if points
-    between hold them together: a flat valley is one minimum, not dozens. Distances are parts of a
-    scale: the width of the box, or, where that is infinite or 0, the range of the points, at least
-    0.1 max(1, |x|).
+    Points are of one minimum if no barrier divides them: those on a slope belong to the minimum
+    that it leads down to, and those on a plateau or in a flat valley to one that is as wide. What
+    lies between two minima never makes them one. Distances are parts of a scale: the width of the
+    box, or, where that is infinite or 0, the range of the points, at least 0.1 max(1, |x|).
 
     Args:
       fun: the objective, `fun(x, *args)`, a real scalar.
@@ -86,8 +94,9 @@ def distinct_minima(
       bounds: the box of the searches, or None.
       args: further arguments of `fun`.
       n_searches: how many searches there were, failed ones included.
-      tol: how far points of one minimum may lie from its best one, as a part of the scale, without
-        others between them; above 0.
+      tol: how far points lie apart that are compared as neighbours, as a part of the scale; above
+        0. Between them a line may rise as it does across a curved valley.
+      lanes: how many rows may be evaluated at once; None for as many as is fast.
 
     Returns:
       The minima, best value first, each with its best point; and for every point the number of its
@@ -107,15 +116,27 @@ def distinct_minima(
 
     low, high = end_rows(bounds, points.shape[1])
     like = jax.tree.map(lambda leaf: np.asarray(leaf[0]), x)
-    objective = RowObjective(fun, args, like, low, high, _scale(points, low, high))
-    best = clusters(objective, points, tol)
+    scale, middle = _scale(points, low, high)
+    objective = RowObjective(fun, args, like, low, high, scale, values, middle, lanes)
+    best = clusters(objective, points, values, tol)
     found, ranks, counts = np.unique(best, return_inverse=True, return_counts=True)
     basin[order] = ranks
     places = as_tree(points[found], like)
+    first, last = points[found].copy(), points[found].copy()
+    np.minimum.at(first, ranks, points)
+    np.maximum.at(last, ranks, points)
+    extents = as_tree(last - first, like)
+    widths = ((last - first) / scale).max(axis=1)
+    worst = values[found].copy()
+    np.maximum.at(worst, ranks, values)
 
     def minimum(rank: int, i: int, count: int) -> Minimum:
         computed = rank < _CERTIFIED and points.shape[1] <= _VARIABLES
         kind, condition = certificate(objective, points[i]) if computed else ("unknown", np.nan)
+        if kind in _REPLACED and widths[rank] > 3 * tol:
+            rise = worst[rank] - values[i]
+            if rise <= _FLAT * widths[rank] ** 2 * objective.relief:
+                kind, condition = "flat", np.inf
         return Minimum(
             x=jax.tree.map(lambda leaf: leaf[rank, ...], places),
             fun=float(values[i]),
@@ -124,15 +145,17 @@ def distinct_minima(
             hit_rate_interval=wilson(count, n_searches),
             kind=kind,
             condition=condition,
+            extent=jax.tree.map(lambda leaf: leaf[rank, ...], extents),
         )
 
     return tuple(map(minimum, range(len(found)), found.tolist(), counts.tolist())), basin
 
 
-def _scale(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The length that counts as 1 in each coordinate: see `distinct_minima`."""
+def _scale(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The length that counts as 1 in each coordinate, see `distinct_minima`; and the middle."""
     # Points that all but agree would be torn apart by a scale as small as their range.
     least = 0.1 * np.maximum(1, np.abs(points).max(axis=0))
     usable = np.isfinite(low) & np.isfinite(high) & (low < high)
     scale = np.where(usable, high - low, np.maximum(np.ptp(points, axis=0), least))
-    return np.minimum(scale, np.finfo(float).max)  # a width may overflow
+    first, last = np.where(usable, [low, high], [points.min(axis=0), points.max(axis=0)])
+    return np.minimum(scale, np.finfo(float).max), first / 2 + last / 2  # a width may overflow
