@@ -1,6 +1,6 @@
 """What lies between two points: do the values rise and fall, or does a slope lead down?"""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,15 +33,21 @@ class Between(NamedTuple):
         return cls(~true, np.full(n, np.inf), true, true.copy())
 
 
-def between(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float) -> Between:
-    """What lies on the straight lines between pairs of points, each of shape (pairs, d).
+def between(
+    objective: RowObjective,
+    a: np.ndarray,
+    b: np.ndarray,
+    radius: float,
+    bends: np.ndarray | None = None,
+) -> Between:
+    """What lies on the lines between pairs of points, each of shape (pairs, d), a the better one.
 
     A line across a curved valley always rises a little. On a short line, up to 3 radii long in
     every coordinate (radii are parts of the scale), a rise counts as a barrier only above the sum
     of 1 % of the typical change over that distance, of rounding error, and of the roughness of the
     values: see `_short`. On a longer one there may be other wells, so every rise above rounding
     counts. A value that is not finite is a barrier, too. Points that agree to rounding are never
-    divided.
+    divided. Lines are straight, or parabolas whose middles lie `bends` aside, which count as short.
     """
     result = Between.nothing(len(a))
     eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(objective.like))
@@ -50,11 +56,13 @@ def between(objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float
     # As halves, because the difference of two points may be larger than numbers get.
     short = (np.abs(b / 2 - a / 2) <= _NEAR / 2 * radius * objective.scale).all(axis=1)
     n_pairs = max(1, min(_PAIRS, _NUMBERS // (a.shape[1] * (_ALONG + 2 * _DIRECTIONS))))
+    bent = np.zeros_like(a) if bends is None else bends
+    short |= bends is not None
     for which, judge in ((differ & short, _short), (differ & ~short, _long)):
         (pairs,) = np.nonzero(which)
         for i in range(0, len(pairs), n_pairs):
             some = pairs[i : i + n_pairs]
-            found = judge(objective, a[some, None], b[some, None], radius, eps)
+            found = judge(objective, a[some, None], b[some, None], bent[some, None], radius, eps)
             for all_, part in zip(result, found, strict=True):
                 all_[some] = part
     return result
@@ -67,7 +75,12 @@ def _values(objective: RowObjective, rows: np.ndarray) -> np.ndarray:
 
 
 def _short(
-    objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float, eps: float
+    objective: RowObjective,
+    a: np.ndarray,
+    b: np.ndarray,
+    bend: np.ndarray,
+    radius: float,
+    eps: float,
 ) -> Between:
     r"""What lies between points that are near each other, shape (pairs, 1, d).
 
@@ -94,7 +107,8 @@ def _short(
     directions *= objective.scale / np.linalg.norm(directions, axis=1, keepdims=True)
     steps = np.linspace(0, 1, _ALONG)[:, None]
     distance = np.linalg.norm((b - a) / objective.scale, axis=2, keepdims=True)
-    rows = [(1 - steps) * a + steps * b, a + distance * directions, a + radius * directions]
+    along = (1 - steps) * a + steps * b + 4 * steps * (1 - steps) * bend
+    rows = [along, a + distance * directions, a + radius * directions]
     values = _values(objective, np.concatenate(rows, axis=1))
     eps = max(eps, float(jnp.finfo(values.dtype).eps))
     along, near, far = np.split(
@@ -109,16 +123,14 @@ def _short(
     return _between(along, _CHANGE * typical + rounding + noise, rounding + noise)
 
 
-def _long(
-    objective: RowObjective, a: np.ndarray, b: np.ndarray, radius: float, eps: float
-) -> Between:
+def _long(objective: RowObjective, a: np.ndarray, b: np.ndarray, *given: Any) -> Between:
     """What lies between points that are far from each other; only rounding may rise.
 
     The line goes from the higher point, b. Its points get denser towards b, so that a well there
     is seen however narrow it is; the others are not evenly spaced, because wells may be. Most of
     the lines between minima rise well above both, which three values show.
     """
-    del radius
+    *_, eps = given
     n_even = _ALONG - len(_LADDER)
     even = np.linspace(0, 1, n_even)
     even[1:-1] += np.random.default_rng(0).uniform(-0.4, 0.4, n_even - 2) / (n_even - 1)

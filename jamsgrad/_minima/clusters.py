@@ -17,8 +17,8 @@ _LEVEL = 1e-4  # of the relief: how far apart the values of a plateau may be
 
 def clusters(
     objective: RowObjective, points: np.ndarray, values: np.ndarray, tol: float
-) -> np.ndarray:
-    """For each of the points, best first, the number of the best point of its minimum.
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each of the points, best first, the number of the best point of its minimum; the leaders.
 
     Each leader takes the points around it, up to `tol` of the scale away in every coordinate, that
     no barrier divides from it. Those that a barrier divides from their leader are covered again,
@@ -34,7 +34,7 @@ def clusters(
         leader[b[~apart]] = a[~apart]
         rest, radius = b[apart], radius / 2
 
-    n_before = None
+    cover, n_before = np.unique(leader), None
     while (best := np.unique(leader)).size != n_before:
         n_before = best.size
         places = points[best] / objective.scale
@@ -43,7 +43,7 @@ def clusters(
         length = np.linalg.norm(places[b] - places[a], axis=1)
         well = best[_wells(values[best], a, b, ways, length, lambda: _LEVEL * objective.relief)]
         leader = well[np.searchsorted(best, leader)]
-    return leader
+    return leader, cover
 
 
 def leaders(points: np.ndarray, tol: float) -> np.ndarray:
@@ -151,15 +151,21 @@ def _wells(
 def _neighbours(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Each pair a < b once of a point and one of its nearest ones.
 
-    These are eight within the radius, which hold a valley together, and four however far away: of
-    two thousand of the points, because in many dimensions to look among more is slow.
+    These are eight within the radius, which hold a valley together. Where there are fewer than four
+    it is four however far away: of two thousand of the points, because in many dimensions to look
+    among more is slow.
     """
     if len(points) <= 9:
         return np.triu_indices(len(points), 1)
-    some = np.arange(0, len(points), -(-len(points) // _FAR))
-    near = scipy.spatial.KDTree(points).query(points, 9, p=np.inf, distance_upper_bound=radius)[1]
-    far = some[scipy.spatial.KDTree(points[some]).query(points, 5, p=np.inf)[1]]
-    to = np.concatenate([near, far], axis=1)
-    a, which = np.nonzero((to < len(points)) & (to != np.arange(len(points))[:, None]))
-    a, b = np.unique(np.sort([a, to[a, which]], axis=0), axis=1)
+    tree = scipy.spatial.KDTree(points)
+    near = np.asarray(tree.query(points, 9, p=np.inf, distance_upper_bound=radius)[1])
+    (lonely,) = np.nonzero(near[:, 4] == len(points))  # the point itself is the first
+    if lonely.size:
+        some = np.arange(0, len(points), -(-len(points) // _FAR))
+        tree = tree if len(some) == len(points) else scipy.spatial.KDTree(points[some])
+        far = np.full((len(points), 5), len(points))
+        far[lonely] = some[tree.query(points[lonely], 5, p=np.inf)[1]]
+        near = np.concatenate([near, far], axis=1)
+    a, which = np.nonzero((near < len(points)) & (near != np.arange(len(points))[:, None]))
+    a, b = np.unique(np.sort([a, near[a, which]], axis=0), axis=1)
     return a, b

@@ -6,6 +6,7 @@ from jamsgrad._minima.objective import RowObjective
 
 _STEP = 1e-3  # of the scale: a longer step of Newton's shows that a search is not at its end
 _FLAT = 1e-3  # of the relief: a direction in which the value changes by less is flat
+_BEND = 10  # bends of a valley are no sharper than the tenth of the scale
 _ASIDE = 1e-2  # of the scale: how far from a minimum the value must be higher
 
 
@@ -30,26 +31,30 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
     held = movable & (((point <= low) & (grad > 0)) | ((point >= high) & (grad < 0)))
     free = movable & ~held
     otherwise = "on the boundary" if held.any() else "minimum"
-    if not free.any():
-        return otherwise, np.nan
+    if not free.all():
+        if not free.any():
+            return otherwise, np.nan
+        hessian, grad, scale = hessian[np.ix_(free, free)], grad[free], scale[free]
 
-    hessian = hessian[np.ix_(free, free)]
-    curvature, axes = np.linalg.eigh(hessian * np.outer(scale[free], scale[free]))
-    slope = np.abs(axes.T @ (grad * scale)[free])
-    size = np.abs(curvature)
+    curvature, axes = np.linalg.eigh(scale[:, None] * hessian * scale)  # in float64: scale is
+    slope, size = np.abs((scale * grad) @ axes), np.abs(curvature)
     error = 100 * point.size * np.finfo(objective.dtype).eps
     settled = (size > error * size.max()) & (slope <= _STEP * size)
     flat = slope + size / 2 <= _FLAT * objective.relief
-    for i in np.flatnonzero(flat & settled & (curvature > 0)):
-        # On the tail of a plateau Newton's steps are short, too; but one side is lower there.
-        aside = np.zeros((3, point.size))
-        aside[1:, free] = np.outer([_ASIDE, -_ASIDE], axes[:, i])
-        here, *sides = objective.values(np.clip(point + aside * scale, low, high))
-        flat[i] = min(sides) <= here
+    # A curvature as small as the gradient that is left may come from the bend of a flat valley.
+    sharp = flat & settled & (curvature > _BEND * slope.max())
+    if sharp.any():
+        for i in np.flatnonzero(sharp):
+            # On the tail of a plateau Newton's steps are short, too; but there one side is lower.
+            rows = np.tile(point, (3, 1))
+            rows[1:, free] += np.outer([_ASIDE, -_ASIDE], axes[:, i] * scale)
+            here, *sides = objective.values(np.clip(rows, low, high))
+            flat[i] = min(sides) <= here
 
-    sizes = np.abs(np.linalg.eigvalsh(hessian))  # in the units of x, as its condition is
-    flat_or_lost = flat.any() or (sizes <= error * sizes.max()).any()
-    condition = np.inf if flat_or_lost else float(sizes.max() / sizes.min())
+    if scale.min() < scale.max():
+        size = np.abs(np.linalg.eigvalsh(hessian))  # in the units of x, as its condition is
+    lost = flat.any() or size.min() <= error * size.max()
+    condition = np.inf if lost else float(size.max() / size.min())
     if (~settled & ~flat).any():
         return "unconverged", condition
     if (curvature < 0)[~flat].any():

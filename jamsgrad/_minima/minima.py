@@ -11,12 +11,14 @@ from jamsgrad._minima.clusters import clusters
 from jamsgrad._minima.hessian import certificate
 from jamsgrad._minima.objective import RowObjective
 from jamsgrad._minima.statistics import wilson
+from jamsgrad._minima.valleys import joined
 from jamsgrad._search.bounds import Bounds, end_rows
 from jamsgrad._tree import Tree, as_rows, as_tree
 
 _CERTIFIED = 256  # the best minima, whose Hessian is computed
 _VARIABLES = 200  # at most, for a Hessian to be computed
 _FLAT = 1e-3  # of the rise that a bowl as wide as the box would have
+_UNKNOWN = "unknown", np.nan
 _REPLACED = ("saddle", "unconverged", "unknown")  # kinds of a point, where all points show a flat
 
 
@@ -118,25 +120,35 @@ def distinct_minima(
     like = jax.tree.map(lambda leaf: np.asarray(leaf[0]), x)
     scale, middle = _scale(points, low, high)
     objective = RowObjective(fun, args, like, low, high, scale, values, middle, lanes)
-    best = clusters(objective, points, values, tol)
-    found, ranks, counts = np.unique(best, return_inverse=True, return_counts=True)
+    well, leaders = clusters(objective, points, values, tol)
+    certified: dict[int, tuple[str, float]] = {}
+    n_before = None
+    while True:
+        found, ranks, counts = np.unique(well, return_inverse=True, return_counts=True)
+        first, last, worst = points[found], points[found], values[found]
+        np.minimum.at(first, ranks, points)
+        np.maximum.at(last, ranks, points)
+        np.maximum.at(worst, ranks, values)
+        if len(found) == n_before:
+            break
+        n_before = len(found)
+        width = ((last - first) / scale).max(axis=1)
+        for rank, i in enumerate(found[:_CERTIFIED].tolist()):
+            if i not in certified and points.shape[1] <= _VARIABLES:
+                certified[i] = certificate(objective, points[i])
+            kind, _ = certified.get(i, _UNKNOWN)
+            if kind in _REPLACED and width[rank] > 3 * tol:
+                if worst[rank] - values[i] <= _FLAT * width[rank] ** 2 * objective.relief:
+                    certified[i] = "flat", np.inf
+        flat = [i for i in found.tolist() if certified.get(i, _UNKNOWN)[0] == "flat"]
+        if len(flat) > 1:
+            well = joined(objective, points, well, np.array(flat), leaders, tol)
+
     basin[order] = ranks
-    places = as_tree(points[found], like)
-    first, last = points[found].copy(), points[found].copy()
-    np.minimum.at(first, ranks, points)
-    np.maximum.at(last, ranks, points)
-    extents = as_tree(last - first, like)
-    widths = ((last - first) / scale).max(axis=1)
-    worst = values[found].copy()
-    np.maximum.at(worst, ranks, values)
+    places, extents = as_tree(points[found], like), as_tree(last - first, like)
 
     def minimum(rank: int, i: int, count: int) -> Minimum:
-        computed = rank < _CERTIFIED and points.shape[1] <= _VARIABLES
-        kind, condition = certificate(objective, points[i]) if computed else ("unknown", np.nan)
-        if kind in _REPLACED and widths[rank] > 3 * tol:
-            rise = worst[rank] - values[i]
-            if rise <= _FLAT * widths[rank] ** 2 * objective.relief:
-                kind, condition = "flat", np.inf
+        kind, condition = certified.get(i, _UNKNOWN)
         return Minimum(
             x=jax.tree.map(lambda leaf: leaf[rank, ...], places),
             fun=float(values[i]),

@@ -28,7 +28,7 @@ class RowObjective:
     middle: np.ndarray  # of the box, shape (d,), or of the ends where it is open
     lanes: int | None  # rows that may be evaluated at once; None for as many as is fast
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype:
         """The type of rows, which holds all leaves."""
         return np.result_type(np.float32, *(x.real.dtype for x in jax.tree.leaves(self.like)))
@@ -50,7 +50,7 @@ class RowObjective:
         at_once = None if self.lanes is None or self.lanes >= row.size else self.lanes
         some = row.astype(self.dtype)
         grad, hessian = _derivatives((self.fun, at_once), self.args, self.like, some)
-        return np.asarray(grad, np.float64), np.asarray(hessian, np.float64)
+        return np.asarray(grad), np.asarray(hessian)
 
     @cached_property
     def relief(self) -> float:
