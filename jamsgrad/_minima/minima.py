@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jamsgrad import _check
@@ -18,6 +19,7 @@ from jamsgrad._tree import Tree, as_rows, as_tree
 _CERTIFIED = 256  # the best minima, whose Hessian is computed
 _VARIABLES = 200  # at most, for a Hessian to be computed
 _FLAT = 1e-3  # of the rise that a bowl as wide as the box would have
+_ULPS = 16  # values are equal that are no further apart
 _UNKNOWN = "unknown", np.nan
 _REPLACED = ("saddle", "unconverged", "unknown")  # kinds of a point, where all points show a flat
 
@@ -104,7 +106,8 @@ def distinct_minima(
       The minima, best value first, each with its best point; and for every point the number of its
       minimum among them, -1 for those left out, shape (k,).
     """
-    points, values = as_rows(x), np.asarray(values, np.float64)
+    points, eps = as_rows(x), float(jnp.finfo(values.dtype).eps)
+    values = values.astype(np.float64)
     tol = _check.in_range("tol", tol, 0)
     n_searches = _check.integer("n_searches", n_searches, len(values))
     basin = np.full(len(values), -1)
@@ -144,7 +147,12 @@ def distinct_minima(
         if len(flat) > 1:
             well = joined(objective, points, well, np.array(flat), leaders, tol)
 
-    basin[order] = ranks
+    # Values that agree to rounding are ordered by their points, too, here to the tolerance.
+    steps = np.diff(values[found]) > _ULPS * eps * np.abs(values[found[1:]])
+    near = np.rint(points[found] / scale / tol)
+    rows = np.lexsort((*near.T[2::-1], np.cumsum(np.append(False, steps))))
+    basin[order] = np.argsort(rows)[ranks]
+    found, counts, first, last = found[rows], counts[rows], first[rows], last[rows]
     places, extents = as_tree(points[found], like), as_tree(last - first, like)
 
     def minimum(rank: int, i: int, count: int) -> Minimum:

@@ -10,7 +10,8 @@ from jamsgrad._tree import ceil_div
 _LEVEL = 1e-3  # of the relief: how far apart the values of one valley may be
 _MOST = 2000  # points that are compared
 _ROUNDS = 8  # in each of which each part is compared with the nearest other one
-_NEWTON, _STIFF = 5, 1e-6  # steps, and the curvature that counts, as a part of the largest
+_NEWTON, _SHORT = 5, 1e-3  # steps at most, and the last of them as a part of the line
+_STIFF = 1e-6  # of the largest curvature: what counts
 
 
 def joined(
@@ -57,7 +58,8 @@ def joined(
         bends = np.array([_bend(objective, *pair) for pair in zip(a, b, strict=True)])
         open_ = ~between(objective, a, b, tol, bends).barrier
         for i, j in zip(some[p[open_]], some[q[open_]], strict=True):
-            well[np.isin(well, [well[i], well[j]])] = min(well[i], well[j])
+            low, high = sorted((well[i], well[j]))
+            well[well == high] = low
     return well
 
 
@@ -82,4 +84,6 @@ def _bend(objective: RowObjective, a: np.ndarray, b: np.ndarray) -> np.ndarray:
             break
         bend -= step
         bend *= min(1.0, length / 2 / max(float(np.linalg.norm(bend)), 1e-300))
+        if np.linalg.norm(step) <= _SHORT * length:
+            break
     return bend * scale

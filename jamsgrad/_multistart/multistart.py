@@ -145,6 +145,7 @@ def multistart(
         seconds=searched,
         compile_seconds=time.perf_counter() - began - searched,
         _task=devices.on_host(task),
+        _lanes=lanes,
     )
 
 

@@ -14,12 +14,12 @@ import optax
 from jamsgrad import _check
 from jamsgrad._minima.minima import Minimum, distinct_minima
 from jamsgrad._multistart import archive
-from jamsgrad._multistart.summary import table
+from jamsgrad._multistart.summary import best_point, table
 from jamsgrad._search.minimize import Result, minimize
 from jamsgrad._search.step import HasRecord, Record
 from jamsgrad._search.stopping import Status, nan_is_data
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree
+from jamsgrad._tree import Tree, as_row
 
 Found = tuple[tuple[Minimum, ...], np.ndarray]
 
@@ -56,6 +56,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
     compile_seconds: float
     _task: Task
     _known: Found | None = None
+    _lanes: int | None = None  # that the caller asked for
 
     @property
     def n_success(self) -> int:
@@ -163,6 +164,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
             self._task.bounds,
             args=self._task.args,
             n_searches=self.fun.size,
+            lanes=self._lanes,
         )
 
     def save(self, path: str | Path) -> None:
@@ -230,11 +232,13 @@ class MultiStartResult(HasRecord[np.ndarray]):
         return cls(**archive.load_result(path, fun, optimizer))
 
     def summary(self) -> str:
-        """What was found and how reliable it is, as a table that a person reads.
+        """What was found and how reliable it is, as text that a person reads.
 
         Returns:
-          The number of searches, their time, how busy the lanes were, why searches stopped; and a
-          row for each of the `minima`.
+          The number of searches, their time, how busy the lanes were; for each reason why searches
+          stopped how many, and what it means; the best point of all, whatever stopped it; and a row
+          for each of the `minima`, with the chance that others are missing. That chance is of
+          searches that ended: "unconverged" rows are no evidence, and do not count.
 
         Example:
           >>> import jax
@@ -244,15 +248,23 @@ class MultiStartResult(HasRecord[np.ndarray]):
           ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
           >>> print(found.summary())  # doctest: +ELLIPSIS
           16 searches in ... s (and ... s of compiling), lanes ...% busy: 16 GTOL
+          16 GTOL. Converged: no component of the gradient is larger than gtol.
+          Best value ..., largest component of the gradient ..., x = [...]
           ...
         """
         counts = Counter(self.status.tolist())
-        ends = ", ".join(f"{counts[s]:,} {Status(s).name}" for s in sorted(counts, reverse=True))
-        return (
+        statuses = [(counts[s], Status(s)) for s in sorted(counts, reverse=True)]
+        best = self.order[0]
+        x = as_row(jax.tree.map(lambda leaf: leaf[best], self.x))
+        lines = [
             f"{self.fun.size:,} searches in {self.seconds:.2f} s "
-            f"(and {self.compile_seconds:.2f} s of compiling), "
-            f"lanes {self.lane_efficiency:.0%} busy: {ends}\n{table(self.minima)}"
-        )
+            f"(and {self.compile_seconds:.2f} s of compiling), lanes {self.lane_efficiency:.0%} "
+            f"busy: {', '.join(f'{n:,} {status.name}' for n, status in statuses)}",
+            *(f"{n:,} {status.name}. {status.message}" for n, status in statuses),
+            best_point(float(self.fun[best]), float(self.grad_norm[best]), x),
+            table(self.minima),
+        ]
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         """The summary."""

@@ -71,6 +71,8 @@ def waterfall(
     axes.scatter(rank[failed], values[failed] - base, s=2 * size, **crosses)
     edge = {"transform": axes.get_xaxis_transform(), "clip_on": False}
     axes.scatter(rank[lost], np.ones(lost.sum()), s=2 * size, **crosses, **edge)
+    axes.update_datalim(np.stack([rank, rank], axis=1), updatey=False)  # the edge's are not in it
+    axes.autoscale_view(scaley=False)
     if threshold is not None:
         axes.set_yscale("symlog", linthresh=threshold)
     axes.set(xlabel="searches, best first", ylabel=label)
