@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 _INT32_MAX = 2**31 - 1
@@ -34,6 +35,38 @@ def in_range(
     if not (math.isfinite(number) and inside):
         raise ValueError(f"{name} must be a finite number {allowed}, got {value!r}")
     return number
+
+
+_COARSE = (
+    "bfloat16 rounds 0.999 to 1, and float16 0.9998; keep b1 and b2 in float32, as in "
+    "optax.inject_hyperparams(amsgrad, hyperparam_dtype=jnp.float32)"
+)
+
+
+def decay_rate(name: str, value: Any) -> None:
+    """Raise unless `value` is a number in [0, 1), or traced in a dtype that can hold such."""
+    if isinstance(value, Tracer):
+        holds_decay_rates(name, value)
+        return
+    try:
+        in_range(name, value, 0, 1, open_high=True)
+    except ValueError as error:
+        if _is_coarse(value):
+            raise ValueError(f"{error}; {_COARSE}") from None
+        raise
+
+
+def holds_decay_rates(name: str, value: Any) -> None:
+    """Raise if `value`, which is known only later, has a dtype in which 1 - b may round to 0."""
+    if _is_coarse(value):
+        raise TypeError(
+            f"{name} must not be traced, or computed by a schedule, in {value.dtype}: {_COARSE}"
+        )
+
+
+def _is_coarse(value: Any) -> bool:
+    dtype = getattr(value, "dtype", np.dtype(float))
+    return jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
 
 
 def integer(name: str, value: Any, low: int) -> int:
@@ -71,10 +104,13 @@ def key(name: str, value: Any) -> None:
     raise TypeError(f"{name} must be one key, such as jax.random.key(0), got {value!r}")
 
 
-def arrays(name: str, tree: Any) -> None:
-    """Raise unless all leaves of the tree are arrays or numbers."""
+def arrays(name: str, tree: Any, *, or_else: str = "") -> None:
+    """Raise unless all leaves of the tree are arrays or numbers, and say what to do `or_else`."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array(f"{name}{jax.tree_util.keystr(path)}", leaf)
+        try:
+            array(f"{name}{jax.tree_util.keystr(path)}", leaf)
+        except TypeError as error:
+            raise TypeError(f"{error}{or_else and f'; {or_else}'}") from None
 
 
 def array(name: str, value: Any) -> Any:

@@ -20,12 +20,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 
 from jamsgrad import _check
-from jamsgrad._optimizer import rounding
+from jamsgrad._optimizer import leaves, rounding
 from jamsgrad._optimizer.equal import one_if_equal
 from jamsgrad._optimizer.rounding import MomentDtypes
 from jamsgrad._tree import Numeric, Tree
@@ -157,8 +156,9 @@ def scale_by_amsgrad(
     Raises:
       ValueError: if a concrete hyperparameter is out of its range (traced ones are not checked),
         the convention is unknown or impossible, or a moment cannot be stored in its dtype.
-      TypeError: if a hyperparameter is no number; by `init`, if a parameter is neither floating nor
-        complex.
+      TypeError: if a hyperparameter is no number, or b1 or b2 is traced in bfloat16 or float16,
+        which cannot hold decay rates near 1; by `init` and `update`, if a parameter or a gradient
+        is neither floating nor complex; by `update`, if gradients and moments do not match.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -179,14 +179,14 @@ def scale_by_amsgrad(
     eps = rule.eps if eps is None else eps
     for name, b in (("b1", b1), ("b2", b2)):
         if not callable(b):
-            _check.in_range(name, b, 0, 1, open_high=True)
+            _check.decay_rate(name, b)
     _check.in_range("eps", eps, 0)
     _check.in_range("eps_root", eps_root, 0)
     stored = rounding.moment_dtypes(moment_dtype)
 
     def init(params: Tree) -> ScaleByAmsgradState:
-        params = _floating(params)
-        real = jax.tree.map(jnp.real, params)
+        params = leaves.parameters(params)
+        real = jax.tree.map(leaves.real, params)
         weight_dtype = rounding.widest(*jax.tree.leaves(params))
         return ScaleByAmsgradState(
             count=jnp.zeros([], jnp.int32),
@@ -202,14 +202,13 @@ def scale_by_amsgrad(
     ) -> tuple[Tree, ScaleByAmsgradState]:
         del params, extra_args
         count = rounding.exact(state.count)
-        b1_t, b2_t = _decay(b1, count), _decay(b2, count)
+        b1_t, b2_t = _decay("b1", b1, count), _decay("b2", b2, count)
         # c1 and c2 are averages of ones: exact under schedules, and free of the cancellation in
         # 1 - b**t, which in float32 is off by 0.7 % at b2 = 0.999999 and which a max remembers.
         c1 = _average(b1_t, state.m_weight, 1.0, rounding.dither(state.m_weight, count))
         c2 = _average(b2_t, state.v_weight, 1.0, rounding.dither(state.v_weight, count))
         step = _Step(rule, state.count, b1_t, b2_t, c1, c2, *_epsilons(rule, c2, eps, eps_root))
-        grads, treedef = jax.tree.flatten(updates)
-        moments = map(treedef.flatten_up_to, (state.m, state.v, state.vhat))
+        grads, moments, treedef = leaves.gradients(updates, state.m, state.v, state.vhat)
         new = [_leaf(step, i, *xs) for i, xs in enumerate(zip(grads, *moments, strict=True))]
         updates, m, v, vhat = (treedef.unflatten([x[k] for x in new]) for k in range(4))
         count = jnp.asarray(optax.safe_increment(state.count))
@@ -252,8 +251,12 @@ def _leaf(
     now = jnp.maximum(now, 0)  # no effect, as v >= 0; without it XLA on CPUs took 1.5 times as long
     vhat = rounding.store_max(jnp.maximum(wide(vhat), now), vhat.dtype)
     largest = wide(vhat) / c2 if t.rule.debias_v == "after_max" else wide(vhat)
-    denominator = _sqrt_or_inf(largest + wide(t.eps_root)) + wide(t.eps)
-    u = _divide(wide(m), c1 * denominator if t.rule.debias_m else denominator)
+    square = largest + wide(t.eps_root)
+    # Where no gradient was seen, u = 0 / 1 = 0, and so is du.
+    unseen = square == 0
+    denominator = jnp.sqrt(jnp.where(unseen, 1, square)) + wide(t.eps)
+    numerator = jnp.where(unseen, 0, wide(m))
+    u = _divide(numerator, c1 * denominator if t.rule.debias_m else denominator)
     return u.astype(grad.dtype), m, v, vhat
 
 
@@ -268,9 +271,12 @@ def _average(decay: _Decay, old: jax.Array, new: Numeric, dither: Numeric = 0.0)
     return jnp.where(near, old, new) + (step + dither)
 
 
-def _decay(b: optax.ScalarOrSchedule, count: jax.Array) -> _Decay:
+def _decay(name: str, b: optax.ScalarOrSchedule, count: jax.Array) -> _Decay:
     """Both b_t and 1 - b_t, before either is rounded to the dtype that it meets."""
-    b_t = b(count) if callable(b) else b
+    if callable(b):
+        b = b(count)
+        _check.holds_decay_rates(name, b)
+    b_t = b if jnp.issubdtype(jnp.result_type(b), jnp.floating) else jnp.asarray(b, float)
     return b_t, 1.0 - b_t
 
 
@@ -304,11 +310,6 @@ def _abs_sq(g: jax.Array) -> jax.Array:
     return jnp.square(g.real) + jnp.square(g.imag) if jnp.iscomplexobj(g) else jnp.square(g)
 
 
-def _sqrt_or_inf(x: jax.Array) -> jax.Array:
-    """sqrt(x), but inf at 0: where no gradient was seen, u = 0 / inf = 0, and so is du."""
-    return jnp.sqrt(jnp.where(x == 0, jnp.inf, x))
-
-
 def _divide(m: jax.Array, denominator: jax.Array) -> jax.Array:
     if jnp.iscomplexobj(m):
         return lax.complex(m.real / denominator, m.imag / denominator)
@@ -329,18 +330,3 @@ def _rule(convention: ConventionName | Convention) -> Convention:
             f"got debias_v={convention.debias_v!r}"
         )
     return convention
-
-
-def _floating(params: Tree) -> Tree:
-    """The parameters as arrays, all of them floating or complex."""
-
-    def leaf(path: Any, p: Any) -> jax.Array:
-        p = p if hasattr(p, "dtype") else jnp.asarray(p)
-        if not jnp.issubdtype(p.dtype, jnp.inexact):
-            raise TypeError(
-                f"parameter {jax.tree_util.keystr(path) or '(the whole tree)'} has dtype {p.dtype}:"
-                " AMSGrad needs floating or complex parameters; leave others out by optax.masked"
-            )
-        return jnp.asarray(p) if isinstance(p, np.ndarray) else p
-
-    return jax.tree_util.tree_map_with_path(leaf, params)

@@ -161,16 +161,22 @@ def _descend(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformat
         return optax.scale_by_learning_rate(lambda count: learning_rate(rounding.exact(count)))
     _check.in_range("learning_rate", learning_rate, 0)
 
-    def scale(u: Any, _: object) -> jax.Array:
+    def scale(u: Any) -> jax.Array:
         return -jnp.asarray(learning_rate, u.dtype) * u
 
-    return optax.stateless_with_tree_map(scale)
+    # Without the parameters, which may hold functions where the updates are None.
+    return optax.stateless(lambda updates, _: jax.tree.map(scale, updates))
 
 
 def _add_decayed_weights(weight_decay: Numeric) -> optax.GradientTransformation:
-    def decay(u: Any, p: Any) -> jax.Array:
-        if p is None:
-            raise ValueError("amsgradw decays the parameters: call update(updates, state, params)")
+    def decay(u: Any, p: Any) -> jax.Array | None:
+        if u is None:  # of a leaf that is not trained, such as a function in an Equinox module
+            return None
         return u + jnp.asarray(weight_decay, u.dtype) * p.astype(u.dtype)
 
-    return optax.stateless_with_tree_map(decay)
+    def decayed(updates: Tree, params: Tree | None) -> Tree:
+        if params is None:
+            raise ValueError("amsgradw decays the parameters: call update(updates, state, params)")
+        return jax.tree.map(decay, updates, params, is_leaf=lambda u: u is None)
+
+    return optax.stateless(decayed)

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jamsgrad._tree import Numeric
@@ -86,13 +87,16 @@ def _storable(moment: str, dtype: Any) -> str | None:
     return name
 
 
-def zeros_like(p: jax.Array, stored: str | None) -> jax.Array:
-    """A moment of zeros for the parameter `p`, in its sharding.
+def zeros_like(p: jax.Array | jax.ShapeDtypeStruct, stored: str | None) -> jax.Array:
+    """A moment of zeros for the parameter `p`, in its sharding; `p` may be abstract.
 
     `where` and not `jnp.zeros_like`: under jit only a result that depends on `p` is sharded as `p`.
     """
     own = stored is None or (stored == "bfloat16" and jnp.iscomplexobj(p))
-    return jnp.where(False, p, 0).astype(_like(p.dtype, widest(p) if own else jnp.dtype(stored)))
+    dtype = _like(p.dtype, widest(p) if own else jnp.dtype(stored))
+    if isinstance(p, jax.ShapeDtypeStruct):
+        return jnp.zeros_like(p, dtype)
+    return jnp.where(False, p, 0).astype(dtype)
 
 
 def widest(*arrays: jax.Array) -> jnp.dtype:
@@ -142,7 +146,7 @@ def dither(x: jax.Array, count: jax.Array) -> jax.Array:
     spread more evenly than random numbers.
     """
     word = jnp.dtype(f"uint{jnp.finfo(x.dtype).bits}")
-    exponent = lax.bitcast_convert_type(jnp.asarray(jnp.inf, x.dtype), word)
+    exponent = np.asarray(np.inf, x.dtype).view(word)  # NumPy's, which jax_debug_infs ignores
     power = lax.bitcast_convert_type(lax.bitcast_convert_type(x, word) & exponent, x.dtype)
     turns = count.astype(jnp.int32) * jnp.int32(_GOLDEN)
     return turns.astype(x.dtype) * (2.0**-32 * float(jnp.finfo(x.dtype).eps)) * power
@@ -153,7 +157,7 @@ def store_max(x: jax.Array, dtype: Any) -> jax.Array:
     narrow = jnp.dtype("float32") if dtype == jnp.bfloat16 else dtype
     if jnp.finfo(narrow).bits < jnp.finfo(x.dtype).bits:
         nearest = x.astype(narrow)
-        up = jnp.nextafter(nearest, jnp.full_like(nearest, jnp.inf))
+        up = jnp.nextafter(nearest, np.asarray(np.inf, narrow))
         x = jnp.where(nearest.astype(x.dtype) < x, up, nearest)
     if dtype != jnp.bfloat16:
         return x.astype(dtype)

@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jamsgrad import _check
+from jamsgrad._search.stopping import nan_is_data
 from jamsgrad._tree import as_row
 
 A_TUPLE = "a tuple of bounds is (lower, upper): pairs (low, high) go in a list"
@@ -20,6 +21,7 @@ class Bounds(NamedTuple):
     upper: Any
 
 
+@nan_is_data()  # an open end is infinite
 def parse(bounds: Any, x: Any, *, finite: bool = False) -> Bounds | None:
     """The box meant by `bounds`, broadcast to `x`.
 
@@ -85,7 +87,7 @@ def box(bounds: Any) -> Bounds:
     if not any(leaf.size for leaf in jax.tree.leaves(x)):
         raise ValueError(f"the bounds {lower!r} and {upper!r} hold no numbers")
     with np.errstate(over="ignore"):  # an end too large for the dtype becomes infinite
-        box = parse((lower, upper), x, finite=True)
+        box = parse(Bounds(lower, upper), x, finite=True)
     assert box is not None
     return box
 
@@ -109,8 +111,15 @@ def plane(box: Bounds, what: str, whose: str = "") -> Bounds:
     return Bounds(*(np.broadcast_to(end, 2) for end in (lower, upper))) if numbers else box
 
 
+@nan_is_data()
 def ends(bounds: Any) -> tuple[Any, Any]:
     """The lower and the upper end of `bounds` as they were given, in any of the forms."""
+    if _may_be_pairs(bounds):
+        raise ValueError(
+            f"the tuple of bounds {bounds!r} may be pairs: {A_TUPLE}, [(low, high), ...]; lower "
+            "and upper as arrays are (jnp.array(lower), jnp.array(upper)); where x itself is such "
+            "a tuple, give types.SimpleNamespace(lb=lower, ub=upper)"
+        )
     if isinstance(bounds, tuple) and len(bounds) == 2:
         return bounds
     if not isinstance(bounds, tuple) and hasattr(bounds, "lb") and hasattr(bounds, "ub"):
@@ -129,6 +138,24 @@ def ends(bounds: Any) -> tuple[Any, Any]:
         "bounds must be a tuple (lower, upper), an array of shape (n, 2) or a "
         f"scipy.optimize.Bounds, got {type(bounds).__name__}: {bounds!r}"
     )
+
+
+def _may_be_pairs(bounds: Any) -> bool:
+    """Whether it is a tuple, which is (lower, upper), of what may as well be pairs (low, high).
+
+    Two lists of two numbers are the documented form of (lower, upper).
+    """
+
+    def is_number(end: Any) -> bool:
+        kinds = int | float | np.generic | np.ndarray | jax.Array
+        return end is None or (isinstance(end, kinds) and np.ndim(end) == 0)
+
+    def is_pair(part: Any) -> bool:
+        return type(part) in (tuple, list) and len(part) == 2 and all(map(is_number, part))
+
+    if type(bounds) is not tuple or not bounds or not all(map(is_pair, bounds)):
+        return False
+    return len(bounds) != 2 or any(type(part) is tuple for part in bounds)
 
 
 def check_inside(x: Any, bounds: Bounds | None, name: str = "x0") -> None:

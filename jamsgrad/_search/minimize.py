@@ -16,7 +16,7 @@ from jamsgrad import _check
 from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.step import HasRecord, Here, Record, Search, State
-from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
+from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, nan_is_data, stop_options
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Numeric, Tree, ceil_div
 
@@ -171,15 +171,16 @@ def minimize(
     Args:
       fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar, or (scalar, aux)
         with `has_aux`.
-      x0: the start, an array or a tree of arrays, floating; inside the bounds. Under `jit` and
-        `vmap`, where it cannot be checked, it is projected onto them. A list is a tree of its
-        numbers: `jnp.array([1.0, 2.0])` is the array.
+      x0: the start, an array or a tree of arrays, floating, integers being taken as floats; inside
+        the bounds. Under `jit` and `vmap`, where it cannot be checked, it is projected onto them. A
+        list is a tree of its numbers: `jnp.array([1.0, 2.0])` is the array.
       optimizer: any optax transformation, such as `jamsgrad.amsgrad(0.1)`. It is called with
         `value=`, `grad=` and `value_fn=`, as `optax.lbfgs` needs.
       args: further arguments of `fun`, trees of arrays.
       bounds: None; a tuple (lower, upper) of trees that broadcast to x0; an array or a list of n
         pairs, None in a list being no bound; or a `scipy.optimize.Bounds`. A tuple is always
-        (lower, upper), never pairs. x is projected onto them after every step.
+        (lower, upper), never pairs, and one that may be pairs is refused: two lists or two arrays
+        are (lower, upper). x is projected onto them after every step.
       max_steps: the largest number of steps, at least 0.
       gtol: stop when no component of the gradient is larger; at least 0, None for never. "auto" is
         the cube root of the epsilon of the value's dtype, 4.9e-3 in float32 and 6.1e-6 in float64.
@@ -202,8 +203,8 @@ def minimize(
 
     Raises:
       ValueError: if an option is out of its range, x0 is outside the bounds, or they do not fit.
-      TypeError: if x0 is not floating, `fun` does not return a real scalar, the optimizer does not
-        keep the types of x and of its state, or an argument has another type.
+      TypeError: if x0 does not consist of numbers, `fun` does not return a real scalar, the
+        optimizer does not keep the types of x and of its state, or an argument has another type.
       FloatingPointError: with `throw`, if the search met NaN or infinity.
 
     Example:
@@ -241,7 +242,8 @@ def minimize(
             ) from None
     rows = None if record_every is None else ceil_div(stop.max_steps, record_every) + 1
     length = stop.max_steps + 1 if loop == "scan" else None
-    result = _minimize(*task[:2], has_aux, record_every, rows, length, *task[2:], x0, opt_state)
+    with nan_is_data():
+        result = _minimize(*task[:2], has_aux, record_every, rows, length, *task[2:], x0, opt_state)
     traced = isinstance(result.status, Tracer)
     if throw and not traced and (result.status == Status.NONFINITE).any():
         raise FloatingPointError(f"minimize: {result!r}")
@@ -279,23 +281,36 @@ def checked_task(
         raise TypeError(f"fun must be a function of x, got {fun!r}")
     _check.hashable("fun", fun, Split.of(fun)[:2])
     if not (isinstance(optimizer, optax.GradientTransformation) and all(map(callable, optimizer))):
+        way_out = "call the function that makes it, as in amsgrad(0.1)"
+        if hasattr(optimizer, "gradient_transformation"):  # optax.MultiSteps
+            way_out = "give it as optimizer.gradient_transformation()"
+        elif isinstance(optimizer, list | tuple):
+            way_out = "chain several by optax.chain(...)"
         raise TypeError(
-            f"optimizer must be an optax.GradientTransformation, got {optimizer!r}; "
-            "call the function that makes it, as in amsgrad(0.1)"
+            f"optimizer must be an optax.GradientTransformation, got {optimizer!r}; {way_out}"
         )
     _check.hashable("optimizer", optimizer, Split.of(optimizer)[:2])
     if not isinstance(args, tuple):
         raise TypeError(f"args must be a tuple of the further arguments of fun, got {args!r}")
-    _check.arrays("args", args)
+    way_out = "words, functions and objects go in by functools.partial(fun, loss='mse'), made once"
+    _check.arrays("args", args, or_else=way_out)
     return Task(fun, optimizer, args, box, stop)
 
 
 def floating(x: Tree, name: str = "x0", array: Callable[..., Tree] = jnp.asarray) -> Tree:
-    """The start as strongly typed arrays, or an error that names what is not floating."""
+    """The start as strongly typed floating arrays; integers become floats of the default dtype.
+
+    Raises:
+      TypeError: if a leaf is of another type; the message names it.
+    """
 
     def leaf(path: Any, value: Any) -> Tree:
         path = f"{name}{jax.tree_util.keystr(path)}"
+        if type(value) is int and abs(value) < 2**1000:  # may be beyond the integers of JAX
+            value = float(value)
         dtype = _check.array(path, value).dtype
+        if jnp.issubdtype(dtype, jnp.integer):
+            dtype = jnp.result_type(float)
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(f"{path} has dtype {dtype}: a search needs floating x")
         return array(value, dtype)

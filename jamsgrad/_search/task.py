@@ -1,6 +1,6 @@
 """What a search does at a point: evaluate the objective there, and move on by the optimizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -41,10 +41,14 @@ def checked_objective(
 
     def objective(x: Tree, *args: Tree) -> tuple[jax.Array, Tree]:
         try:
-            out = fun(x, *args)
-        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
-            error.add_note("fun must be written in jax.numpy: NumPy, math and `if` do not work")
+            return evaluated(x, *args)
+        except Exception as error:
+            for note in _notes(error, x):
+                error.add_note(note)
             raise
+
+    def evaluated(x: Tree, *args: Tree) -> tuple[jax.Array, Tree]:
+        out = fun(x, *args)
         if has_aux and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(f"fun must return (value, aux) with has_aux=True, got {out!r}")
         value, aux = out if has_aux else (out, None)
@@ -59,6 +63,29 @@ def checked_objective(
         return jnp.asarray(value, dtype), aux
 
     return objective
+
+
+def _notes(error: Exception, x: Tree) -> Iterator[str]:
+    """What to do about an error that `fun` raised at x."""
+    kinds, words = (jax.errors.JAXTypeError, jax.errors.JAXIndexError), ("Tracer", "static")
+    # JAX has no class of its own for some, such as those of shapes and of hashes.
+    if isinstance(error, kinds) or any(word in str(error) for word in words):
+        yield (
+            "fun must be written in jax.numpy: NumPy, math and `if` do not work; args are traced: a"
+            " number or flag that Python itself must read goes in by functools.partial(fun, n=3), "
+            "made once"
+        )
+    if isinstance(x, list | tuple) and _holds_numbers(x):
+        kind = type(x).__name__
+        yield (
+            f"x is a {kind} here, because x0, or what else gave x its shape (bounds, starts), is "
+            f"one: jnp.array(x0) is the array, and (jnp.array(lower), jnp.array(upper)) its box"
+        )
+
+
+def _holds_numbers(x: Tree) -> bool:
+    """Whether it is a number, or lists and tuples of numbers."""
+    return all(map(_holds_numbers, x)) if type(x) in (list, tuple) else not jnp.ndim(x)
 
 
 def measured(task: Task, x: Tree, fun: jax.Array, grad: Tree, aux: Tree) -> tuple[Point, Tree]:

@@ -1,7 +1,7 @@
 """The state of torch's Adam and AdamW, from and to its state dict, which is read without torch."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -27,6 +27,7 @@ def from_torch(
     *,
     names: Iterable[str] | None = None,
     to_params: Callable[[dict[str, np.ndarray]], Tree] | None = None,
+    missing_max: Literal["exp_avg_sq"] | None = None,
 ) -> Tree:
     r"""Go on from the state of torch's `Adam(amsgrad=True)` or `AdamW(amsgrad=True)`.
 
@@ -52,6 +53,8 @@ def from_torch(
       to_params: from a dict of arrays with these names to a tree like the parameters: the function
         that converts torch's weights, with its transpositions. It is called once for each moment,
         and must not compute with the numbers. None leaves the dict as it is.
+      missing_max: "exp_avg_sq" starts the maximum at exp_avg_sq where the state has none, because
+        it was trained with `amsgrad=False`; None refuses such a state.
 
     Returns:
       A `ScaleByAmsgradState` if `like` is the parameters; else `like` with every AMSGrad state in
@@ -85,6 +88,9 @@ def from_torch(
     """
     ids, states = _numbers(state_dict, names), state_dict["state"]
     entries = {name: states[i] for name, i in ids.items() if i in states}
+    if missing_max is not None:
+        _check.one_of("missing_max", missing_max, ("exp_avg_sq",), or_else="None")
+        entries = {name: _with_max(entry, missing_max) for name, entry in entries.items()}
     count = _steps(entries)
     return _TORCH.into_state(like, entries, to_params, count, *_betas(state_dict))
 
@@ -180,6 +186,11 @@ def _betas(state_dict: Mapping[str, Any]) -> tuple[float, float]:
     return pairs[0]
 
 
+def _with_max(entry: Mapping[str, Any], v: str) -> Mapping[str, Any]:
+    """The state of a parameter in which the maximum, if there is none, is that of now alone."""
+    return {_TORCH.moments["vhat"]: entry[v], **entry} if v in entry else entry
+
+
 def _steps(entries: Mapping[str, Mapping[str, Any]]) -> int:
     """The steps that all parameters have taken, or an error if one lacks a part of its state."""
     if not entries:
@@ -187,9 +198,16 @@ def _steps(entries: Mapping[str, Mapping[str, Any]]) -> int:
     for name, entry in entries.items():
         for key in ("step", *_TORCH.moments.values()):
             if key not in entry:
-                why = ": it was trained with amsgrad=False" if key == "max_exp_avg_sq" else ""
+                why = (
+                    ": it was trained with amsgrad=False; missing_max='exp_avg_sq' takes "
+                    "exp_avg_sq as the maximum so far"
+                )
+                why = why if key == _TORCH.moments["vhat"] else ""
                 raise ValueError(f"state_dict has no {key!r} of {name!r}{why}")
     examples = {int(to_numpy(entry["step"])): name for name, entry in entries.items()}
     if len(examples) != 1:
-        raise ValueError(f"all parameters must have taken the same number of steps, got {examples}")
+        raise ValueError(
+            f"all parameters must have taken the same number of steps, got {examples}: split them "
+            "by optax.partition, and call from_torch for each part, with its part of the state dict"
+        )
     return _check.integer("step", next(iter(examples)), 0)
