@@ -1,13 +1,15 @@
 """Results, and trees of arrays, in npz files that hold nothing which could be executed.
 
 A file holds the arrays `array_0`, `array_1`, ... and the JSON text `tree`: the version of the
-format, and the tree with names in the place of its arrays.
+format, and the tree with names in the place of its arrays. Of nodes that others registered with
+JAX, such as a NamedTuple or an Equinox module, it holds the children and what they are called.
 """
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,7 @@ from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree
 
 _FORMAT = "jamsgrad 2"
+_LEAF = jax.tree.structure(0)
 
 
 def save_result(
@@ -46,44 +49,64 @@ def save_result(
     save(path, tree)
 
 
-def load_result(path: str | Path, fun: Tree, optimizer: Tree) -> dict[str, Tree]:
-    """The fields that `save_result` wrote, with this `fun` and `optimizer`, or None for both."""
+def load_result(
+    path: str | Path, fun: Tree, optimizer: Tree, like: Tree = None, args_like: Tree = None
+) -> dict[str, Tree]:
+    """The fields that `save_result` wrote, with this `fun` and `optimizer`, or None for both.
+
+    Trees like x get the nodes of `like`, and args those of `args_like`, where these are not None.
+    """
     saved = load(path)
-    box = None if saved["bounds"] is None else Bounds(**saved["bounds"])
+    record, rest = saved["record"], saved["rest"]
+    minima, args = [Minimum(**minimum) for minimum in saved["minima"]], saved["args"]
+    ends = saved["bounds"] or {}
+    if like is not None:
+        minima = [minimum._replace(x=into("like", minimum.x, like)) for minimum in minima]
+        record["x"] = into("like", record["x"], like)
+        rest["starts"] = into("like", rest["starts"], like)
+        ends = {end: into("like", tree, like) for end, tree in ends.items()}
+    if args_like is not None:
+        args = into("args_like", args, args_like)
     return {
-        "_task": Task(fun, optimizer, saved["args"], box, Stop(**saved["stop"])),
-        "_known": (tuple(Minimum(**minimum) for minimum in saved["minima"]), saved["basin"]),
-        "record": Record(**saved["record"]),
-        **saved["rest"],
+        "_task": Task(
+            fun, optimizer, args, Bounds(**ends) if ends else None, Stop(**saved["stop"])
+        ),
+        "_known": (tuple(minima), saved["basin"]),
+        "record": Record(**record),
+        **rest,
     }
 
 
 def save(path: str | Path, tree: Tree) -> None:
     """Write a tree of dicts, lists, tuples, None, strings, numbers and arrays, whole or not at all.
 
+    Other nodes are written as dicts from the names of their children, or as lists; random keys as
+    their bits.
+
     Raises:
-      TypeError: if there is anything else in the tree, such as a class of your own or a random key.
+      TypeError: if there is anything else in the tree, such as an object that JAX does not know.
     """
     arrays: dict[str, np.ndarray] = {}
 
     def encode(node: Tree) -> Tree:
-        if node is None or isinstance(node, bool | int | float | str):
+        if isinstance(node, np.ndarray | np.generic | jax.Array):
+            return encode_array(node)
+        if isinstance(node, bool | int | float | str | None):
             return node
         if type(node) is complex:  # not as an array, which JAX would not take for weakly typed
             return {"complex": [node.real, node.imag]}
-        if type(node) in (list, tuple):
-            return {type(node).__name__: [encode(child) for child in node]}
-        if type(node) is dict:
-            return {"dict": [[encode(key), encode(child)] for key, child in node.items()]}
-        if not isinstance(node, np.ndarray | np.generic | jax.Array):
-            raise TypeError(
-                f"only dicts, lists and tuples of arrays can be saved, got a {type(node).__name__}"
-            )
+        names, children = _listed(node)
+        if names is None:
+            kind = "tuple" if type(node) is tuple else "list"
+            return {kind: list(map(encode, children))}
+        return {
+            "dict": [[encode(n), encode(child)] for n, child in zip(names, children, strict=True)]
+        }
+
+    def encode_array(node: Any) -> Tree:
         if jnp.issubdtype(node.dtype, jax.dtypes.prng_key):
-            raise TypeError(
-                "random keys cannot be saved, only their bits: pass jax.random.key_data(key), and "
-                "make the key of them by jax.random.wrap_key_data"
-            )
+            kind = str(jax.random.key_impl(node))
+            return {"key": [kind, encode(jax.random.key_data(node))]}
         array = np.asarray(node)
         name = f"array_{len(arrays)}"
         # NumPy writes the dtypes that JAX added to it, such as bfloat16, as bytes without a name.
@@ -130,4 +153,74 @@ def _decode(node: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
         return {_decode(key, arrays): _decode(child, arrays) for key, child in children}
     if kind == "complex":
         return complex(*children)
+    if kind == "key":
+        return jax.random.wrap_key_data(_decode(children[1], arrays), impl=children[0])
     return {"list": list, "tuple": tuple}[kind](_decode(child, arrays) for child in children)
+
+
+def _listed(node: Tree) -> tuple[list | None, list]:
+    """The names of the children of a node, or None if they are numbered, and the children."""
+    if type(node) in (list, tuple):
+        return None, list(node)
+    if type(node) is dict:  # in its own order, also if JAX could not sort its keys
+        return list(map(_named, node)), list(node.values())
+    names, children, structure = _children(node)
+    if structure == _LEAF:
+        raise TypeError(
+            "only arrays, numbers and trees of them can be saved, got a "
+            f"{type(node).__name__}, which JAX does not know as a tree"
+        )
+    return (None if names == [*range(len(names))] else names), children
+
+
+def into(name: str, saved: Tree, like: Tree) -> Tree:
+    """The tree that was saved with the nodes of `like`, whose leaves are not read.
+
+    Raises:
+      ValueError: if they do not fit each other; the message says where, by the name of `like`.
+    """
+    names, children, structure = _children(like)
+    if structure == _LEAF:
+        if isinstance(saved, dict | list | tuple):
+            raise ValueError(
+                f"{name} is an array or a number, the file has a tree there: {saved!r}"
+            )
+        return saved
+    here = dict(enumerate(saved)) if isinstance(saved, list | tuple) else saved
+    if not isinstance(here, dict) or {*here} != {*names}:
+        got = [*here] if isinstance(here, dict) else type(saved).__name__
+        raise ValueError(
+            f"{name} is a {type(like).__name__} with {names}, the file has {got} there"
+        )
+    return structure.unflatten(
+        [into(f"{name}[{n!r}]", here[n], child) for n, child in zip(names, children, strict=True)]
+    )
+
+
+def _children(node: Tree) -> tuple[list, list, Any]:
+    """What the children of a node are called, the children, and the structure of this node alone.
+
+    They are numbered if they have no names that differ.
+    """
+    found, structure = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda n: n is not node)
+    names = [_name(path) for path, _ in found]
+    if len({*names}) != len(names):
+        names = [*range(len(names))]
+    return names, [child for _, child in found], structure
+
+
+def _name(path: Any) -> Tree:
+    """The name of a child, which is a path of one key: of an item, an attribute or a number."""
+    key = path[0] if path else None
+    for kind in ("key", "name", "idx"):
+        if hasattr(key, kind):
+            return _named(getattr(key, kind))
+    return str(key)
+
+
+def _named(key: Any) -> Tree:
+    """A key of a dict as a name that can be written."""
+    plain = isinstance(key, bool | int | float | str | None)
+    if isinstance(key, tuple):
+        return tuple(map(_named, key))
+    return key if plain else str(key)

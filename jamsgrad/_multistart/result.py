@@ -139,7 +139,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
             jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.starts),
             task.optimizer,
             args=task.args,
-            bounds=None if task.bounds is None else tuple(task.bounds),
+            bounds=task.bounds,
             record_every=record_every,
             **task.stop._asdict(),
         )
@@ -170,12 +170,14 @@ class MultiStartResult(HasRecord[np.ndarray]):
     def save(self, path: str | Path) -> None:
         """Write everything but `fun` and `optimizer` to an npz file, the minima included.
 
+        Of a NamedTuple, a dataclass or an Equinox module in x or args the file holds the children
+        and their names: `load` makes dicts of them, or what it is told to.
+
         Args:
           path: the file, replaced if it exists, whole or not at all; no suffix is added.
 
         Raises:
-          TypeError: if x or args is a tree of other nodes than dicts, lists and tuples, or args
-            holds random keys.
+          TypeError: if x or args holds what JAX does not know as an array, a number or a tree.
           OSError: if the file cannot be written.
 
         Example:
@@ -203,6 +205,9 @@ class MultiStartResult(HasRecord[np.ndarray]):
         path: str | Path,
         fun: Callable[..., Tree] | None = None,
         optimizer: optax.GradientTransformation | None = None,
+        *,
+        like: Tree = None,
+        args_like: Tree = None,
     ) -> "MultiStartResult":
         """Read what `save` wrote. Nothing in the file is ever executed.
 
@@ -210,12 +215,15 @@ class MultiStartResult(HasRecord[np.ndarray]):
           path: the file.
           fun: the objective that was searched, which is not in the file; `rerun` needs it.
           optimizer: likewise.
+          like: a tree of the structure of x, such as a start, whose numbers are not read: x becomes
+            such a tree. None makes dicts and lists of nodes such as NamedTuples.
+          args_like: likewise a tuple of the structure of `args`.
 
         Returns:
           The result, as it was saved.
 
         Raises:
-          ValueError: if the file is none that `save` wrote, or broken.
+          ValueError: if the file is none that `save` wrote, or broken, or `like` does not fit it.
           OSError: if it cannot be read.
 
         Example:
@@ -229,7 +237,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
           >>> read.minima[0].count, bool(read.rerun(0).success)
           (16, True)
         """
-        return cls(**archive.load_result(path, fun, optimizer))
+        return cls(**archive.load_result(path, fun, optimizer, like, args_like))
 
     def summary(self) -> str:
         """What was found and how reliable it is, as text that a person reads.

@@ -273,11 +273,13 @@ def _average(decay: _Decay, old: jax.Array, new: Numeric, dither: Numeric = 0.0)
 
 def _decay(name: str, b: optax.ScalarOrSchedule, count: jax.Array) -> _Decay:
     """Both b_t and 1 - b_t, before either is rounded to the dtype that it meets."""
+    b_t = b
     if callable(b):
-        b = b(count)
-        _check.holds_decay_rates(name, b)
-    b_t = b if jnp.issubdtype(jnp.result_type(b), jnp.floating) else jnp.asarray(b, float)
-    return b_t, 1.0 - b_t
+        b_t = b(count)
+        _check.holds_decay_rates(name, b_t)
+    if not jnp.issubdtype(jnp.result_type(b_t), jnp.floating):
+        b_t = jnp.asarray(b_t, float)
+    return b_t, 1.0 - b_t  # pyright: ignore[reportOperatorIssue, reportReturnType], a number
 
 
 def _epsilons(

@@ -99,7 +99,7 @@ def zeros_like(p: jax.Array | jax.ShapeDtypeStruct, stored: str | None) -> jax.A
     return jnp.where(False, p, 0).astype(dtype)
 
 
-def widest(*arrays: jax.Array) -> jnp.dtype:
+def widest(*arrays: jax.Array | jax.ShapeDtypeStruct) -> jnp.dtype:
     """The real dtype, float32 at least, that holds the numbers of all `arrays`."""
     double = any(jnp.finfo(x.dtype).bits == 64 for x in arrays)
     return jnp.dtype("float64" if double else "float32")
