@@ -68,6 +68,14 @@ def with_keys(tree: Tree, like: Tree) -> Tree:
     return jax.tree.map(key, tree, like)
 
 
+def as_float(x: Numeric) -> Numeric:
+    """A number as a floating one: an array of integers gets the default dtype."""
+    if isinstance(x, int):
+        return float(x)
+    floating = jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+    return x if floating else jnp.asarray(x, float)
+
+
 def ceil_div(a: int, b: int) -> int:
     """The quotient a / b, rounded up."""
     return -(-a // b)

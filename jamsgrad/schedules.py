@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jamsgrad import _check
-from jamsgrad._tree import Numeric
+from jamsgrad._tree import Numeric, as_float
 
 
 def inverse_time(value: Numeric) -> optax.Schedule:
@@ -25,7 +25,7 @@ def inverse_time(value: Numeric) -> optax.Schedule:
 
     Raises:
       ValueError: if a concrete value is outside [0, 1).
-      TypeError: if the value is no number.
+      TypeError: if the value is no number, or traced in bfloat16 or float16.
 
     Example:
       >>> from jamsgrad import schedules
@@ -36,8 +36,9 @@ def inverse_time(value: Numeric) -> optax.Schedule:
     References:
       Reddi, Kale and Kumar, ICLR 2018, Corollary 1 and the remark after Theorem 4.
     """
-    _check.in_range("value", value, 0, 1, open_high=True)
-    return lambda count: value / _t(count, value)
+    _check.decay_rate("value", value)
+    first = as_float(value)
+    return lambda count: first / _t(count, first)
 
 
 def inverse_sqrt(alpha: Numeric) -> optax.Schedule:
@@ -65,7 +66,8 @@ def inverse_sqrt(alpha: Numeric) -> optax.Schedule:
       Reddi, Kale and Kumar, ICLR 2018, Theorem 4.
     """
     _check.in_range("alpha", alpha, 0)
-    return lambda count: alpha / jnp.sqrt(_t(count, alpha))
+    first = as_float(alpha)
+    return lambda count: first / jnp.sqrt(_t(count, first))
 
 
 def _t(count: jax.typing.ArrayLike, like: Numeric) -> jax.Array:

@@ -186,7 +186,8 @@ def into(name: str, saved: Tree, like: Tree) -> Tree:
                 f"{name} is an array or a number, the file has a tree there: {saved!r}"
             )
         return saved
-    here = dict(enumerate(saved)) if isinstance(saved, list | tuple) else saved
+    here = {} if saved is None else saved
+    here = dict(enumerate(here)) if isinstance(here, list | tuple) else here
     if not isinstance(here, dict) or {*here} != {*names}:
         got = [*here] if isinstance(here, dict) else type(saved).__name__
         raise ValueError(

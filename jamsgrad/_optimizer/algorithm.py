@@ -27,7 +27,7 @@ from jamsgrad import _check
 from jamsgrad._optimizer import leaves, rounding
 from jamsgrad._optimizer.equal import one_if_equal
 from jamsgrad._optimizer.rounding import MomentDtypes
-from jamsgrad._tree import Numeric, Tree
+from jamsgrad._tree import Numeric, Tree, as_float
 
 ConventionName: TypeAlias = Literal["paper", "optax", "pytorch", "keras"]
 
@@ -273,13 +273,11 @@ def _average(decay: _Decay, old: jax.Array, new: Numeric, dither: Numeric = 0.0)
 
 def _decay(name: str, b: optax.ScalarOrSchedule, count: jax.Array) -> _Decay:
     """Both b_t and 1 - b_t, before either is rounded to the dtype that it meets."""
-    b_t = b
+    b_t: Any = b(count) if callable(b) else b
     if callable(b):
-        b_t = b(count)
         _check.holds_decay_rates(name, b_t)
-    if not jnp.issubdtype(jnp.result_type(b_t), jnp.floating):
-        b_t = jnp.asarray(b_t, float)
-    return b_t, 1.0 - b_t  # pyright: ignore[reportOperatorIssue, reportReturnType], a number
+    b_t = as_float(b_t)
+    return b_t, 1.0 - b_t
 
 
 def _epsilons(

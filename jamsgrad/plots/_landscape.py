@@ -15,7 +15,8 @@ from mpl_toolkits.mplot3d import Axes3D
 
 from jamsgrad import _check
 from jamsgrad._search import bounds as _bounds
-from jamsgrad._search.step import checked_objective
+from jamsgrad._search.stopping import nan_is_data
+from jamsgrad._search.task import checked_objective
 from jamsgrad.plots import _axes
 from jamsgrad.problems import Problem
 
@@ -147,7 +148,8 @@ def _landscape(function: Function, resolution: int) -> _Landscape:
     side = np.linspace(*problem.bounds, _check.integer("resolution", resolution, 2))
     x0, x1 = np.meshgrid(*side.T)
     points = jnp.asarray(np.stack([x0.ravel(), x1.ravel()], axis=1))
-    values = np.asarray(_values(problem.fun, points), float).reshape(x0.shape)
+    with nan_is_data():  # which is drawn in grey
+        values = np.asarray(_values(problem.fun, points), float).reshape(x0.shape)
     values = np.ma.masked_invalid(values)
     if not values.count():
         raise ValueError("the function is not finite anywhere on the grid")

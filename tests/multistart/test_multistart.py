@@ -272,9 +272,10 @@ class Unhashable:
         ({"starts": OUTSIDE * np.nan}, ValueError, "starts must not be NaN"),
         ({"starts": np.zeros((9, 2))}, ValueError, "9 starts, more than n_starts = 4"),
         ({"starts": np.zeros((2, 3))}, ValueError, "does not fit x of shape (3,)"),
-        ({"bounds": ((-1.0, 1.0), (-1.0, 1.0))}, ValueError, "leave nothing to search"),
+        ({"bounds": ([-1.0, 1.0], [-1.0, 1.0])}, ValueError, "leave nothing to search"),
+        ({"bounds": ([-1.0, 1.0], [-1.0, 1.0])}, ValueError, "pairs (low, high) go in a list"),
         ({"bounds": ((-1.0, 1.0), (-1.0, 1.0))}, ValueError, "pairs (low, high) go in a list"),
-        ({"starts": np.zeros((2, 2), int)}, TypeError, "starts has dtype int64"),
+        ({"starts": np.zeros((2, 2), bool)}, TypeError, "starts has dtype bool"),
         ({"starts": 0.5}, ValueError, "starts"),
         (
             {

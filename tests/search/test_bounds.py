@@ -1,6 +1,7 @@
 """Bounds: every form means the same box, what makes no sense is refused, and the box is kept."""
 
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -127,9 +128,47 @@ def test_none_in_pairs_is_no_bound(make, pairs):
 
 def test_pairs_in_a_tuple_are_told_where_they_leave_no_room():
     with pytest.raises(ValueError, match=re.escape("pairs (low, high) go in a list")):
-        _bounds.check_inside(X[:2], _bounds.parse(((-9, 9), (-9, 9)), X[:2]))
-    with pytest.raises(ValueError, match=r"jnp.clip moves them into the box$"):
-        _bounds.check_inside(X[:2], _bounds.parse(((90, 90), (99, 99)), X[:2]))
+        _bounds.check_inside(X[:2], _bounds.parse(([-9, 9], [-9, 9]), X[:2]))
+    with pytest.raises(ValueError, match=r"jnp\.clip moves them into the box$"):
+        _bounds.check_inside(X[:2], _bounds.parse(([90, 90], [99, 99]), X[:2]))
+
+
+ZIPPED = tuple(zip(np.zeros(2), np.ones(2), strict=True))
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        ((-5, 5), (0, 10)),
+        ((-5.0, 5.0), [0.0, 10.0]),
+        ((None, 5), (0, None)),
+        ((0, 1),),
+        ((0, 1), (2, 3), (4, 5)),
+        ([0, 1], [2, 3], [4, 5]),
+        ZIPPED,
+        tuple((jnp.array(low), jnp.array(high)) for low, high in ZIPPED),
+    ],
+    ids=repr,
+)
+def test_what_may_be_pairs_is_refused_as_a_tuple(pairs):
+    x = jnp.full(len(pairs), 0.5)
+    for parse in (lambda: _bounds.parse(pairs, x), lambda: _bounds.box(pairs)):
+        with pytest.raises(ValueError, match=r"pairs \(low, high\) go in a list.*array\(lower\)"):
+            parse()
+    if None not in pairs[0]:
+        box = _bounds.box(list(pairs))
+        assert box.lower.tolist() == [float(low) for low, _ in pairs]
+
+
+def test_a_tuple_of_two_lists_arrays_or_trees_is_lower_and_upper():
+    for make in (list, np.array, jnp.array):
+        box = _bounds.box((make([-5.0, 0.0]), make([5.0, 10.0])))
+        assert (box.lower.tolist(), box.upper.tolist()) == ([-5, 0], [5, 10])
+    three = _bounds.box(((0, 0, 0), (1, 1, 1)))
+    assert jax.tree.map(float, three.upper) == (1, 1, 1)
+    two = _bounds.box(types.SimpleNamespace(lb=(0.0, -1.0), ub=(1.0, 2.0)))
+    assert jax.tree.map(float, two) == _bounds.Bounds((0, -1), (1, 2))
+    assert jax.tree.map(float, _bounds.parse(two, two.lower)) == jax.tree.map(float, two)
 
 
 def test_errors_name_the_leaf():
