@@ -71,8 +71,6 @@ class HasRecord(Generic[Array]):
 class State(NamedTuple):
     """A search under way. Its record is derived from it.
 
-    The order of the fields decides how XLA on CPU fuses a step, and so how it rounds.
-
     Attributes:
       x: where the search stands.
       opt_state: the state of the optimizer.
