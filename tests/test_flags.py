@@ -151,7 +151,7 @@ def many_drawn(tmp_path):
 
 
 def some_fail(tmp_path):
-    half = jax.tree_util.Partial(lambda x: jnp.where(x[0] > 0, jnp.nan, fun(x)))
+    half = jax.tree_util.Partial(lambda x: jnp.where(x[0] > 0, jnp.nan, fun(x + 2)))
     found = multistart(half, SQUARE, OPTIMIZER, key=KEY, n_starts=8, gtol=1e-3)
     assert 0 < found.n_success < 8
     found.top(8), found.summary(), [found.rerun(i) for i in (0, 1, 2)]

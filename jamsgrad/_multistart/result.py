@@ -278,6 +278,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
         """The summary."""
         return self.summary()
 
+    @nan_is_data()
     def _one(self, i: int) -> Result:
         return Result(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.record))
 
