@@ -252,8 +252,7 @@ def _leaf(
     vhat = rounding.store_max(jnp.maximum(wide(vhat), now), vhat.dtype)
     largest = wide(vhat) / c2 if t.rule.debias_v == "after_max" else wide(vhat)
     square = largest + wide(t.eps_root)
-    # Where no gradient was seen, u = 0 / 1 = 0, and so is du.
-    unseen = square == 0
+    unseen = square == 0  # no gradient was seen: u = 0 / 1 = 0, and so is du
     denominator = jnp.sqrt(jnp.where(unseen, 1, square)) + wide(t.eps)
     numerator = jnp.where(unseen, 0, wide(m))
     u = _divide(numerator, c1 * denominator if t.rule.debias_m else denominator)
