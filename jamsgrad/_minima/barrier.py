@@ -111,9 +111,7 @@ def _short(
     rows = [along, a + distance * directions, a + radius * directions]
     values = _values(objective, np.concatenate(rows, axis=1))
     eps = max(eps, float(jnp.finfo(values.dtype).eps))
-    along, near, far = np.split(
-        values.astype(np.float64), [_ALONG, _ALONG + _DIRECTIONS], axis=1
-    )
+    along, near, far = np.split(values.astype(np.float64), [_ALONG, _ALONG + _DIRECTIONS], axis=1)
     change = np.abs(near - along[:, :1])
     typical = np.where(np.isfinite(change), change, 0).mean(axis=1)
     terms = np.median(np.where(np.isfinite(far), np.abs(far), 0), axis=1)

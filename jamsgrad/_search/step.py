@@ -6,8 +6,9 @@ looks, so that it stops where it looked last. The lanes of `multistart` look and
 a lane with a new start needs no look of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
@@ -179,7 +180,7 @@ class Search:
         """
         n_evaluated = state.n_evaluated
         state, here, point = self._look(state, self.running(state))
-        x, opt_state, still = self._move(state, here)
+        x, opt_state, still = self._move(state, here, watched=False)
         if still is not None:
             still = where(self.running(state), still, state.still)
         if n_evaluated is not None:
@@ -240,15 +241,29 @@ class Search:
         rounding = _ULPS * float(jnp.finfo(best.fun.dtype).eps)
         return small_gradient, point.fun > best.fun + rounding * jnp.abs(best.fun)
 
-    def _move(self, state: State, here: Here) -> tuple[Tree, Tree, Stillness | None]:
-        """The next point, with the optimizer's state and the stillness there."""
-        x, opt_state = move(self.task, state.x, here.fun, here.grad, state.opt_state, self.has_aux)
-        still = state.still
-        if still is not None:
-            small_gradient, worse = self._judged(here, state.best)
-            slopes, rests = here.grad_norm > 0, small_gradient & worse
-            still = still.moved(self.task.stop, state.x, x, self._size, slopes, rests)
-        return x, opt_state, still
+    def _move(
+        self, state: State, here: Here, *, watched: bool = True
+    ) -> tuple[Tree, Tree, Stillness | None]:
+        """The next point, with the optimizer's state and the stillness there.
+
+        Unless it is `watched`, a search with gtol alone does not tell whether x moved at all.
+        """
+        stop, old, still = self.task.stop, state.x, state.still
+        x, opt_state = move(self.task, old, here.fun, here.grad, state.opt_state, self.has_aux)
+        if still is None:
+            return x, opt_state, None
+        small_gradient, worse = self._judged(here, state.best)
+        stays, close = np.False_, None
+        if watched or not (stop.ftol is None and stop.xtol is None):
+            stays = (here.grad_norm > 0) & _all(jnp.equal, old, x)
+        if stop.xtol is not None:
+            xtol = stop.xtol
+
+            def is_close(old: jax.Array, new: jax.Array, size: jax.Array) -> jax.Array:
+                return jnp.abs(new - old) <= jnp.asarray(xtol, size.dtype) * size
+
+            close = _all(is_close, old, x, self._size(x))
+        return x, opt_state, still.moved(stays, small_gradient & worse, close)
 
     def _size(self, x: Tree) -> Tree:
         """What xtol is relative to: the width of the box, and |x| where there is none."""
@@ -260,3 +275,8 @@ class Search:
             return jnp.where(jnp.isfinite(width), width, jnp.abs(x))
 
         return jax.tree.map(leaf, x, *self.task.bounds)
+
+
+def _all(holds: Callable[..., jax.Array], *trees: Tree) -> jax.Array:
+    """Whether it holds for all numbers of the trees."""
+    return reduce(jnp.logical_and, map(jnp.all, jax.tree.leaves(jax.tree.map(holds, *trees))))

@@ -1,16 +1,16 @@
 """When a search stops, why, and in which order the rules are asked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from functools import reduce
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jamsgrad import _check
-from jamsgrad._tree import Numeric, Tree
+from jamsgrad._tree import Numeric
 
 
 class Status(IntEnum):
@@ -172,26 +172,14 @@ class Stillness(NamedTuple):
         return self._replace(value=fun, by_fun=jnp.where(self.idle > 0, self.by_fun, times))
 
     def moved(
-        self,
-        stop: Stop,
-        old: Tree,
-        new: Tree,
-        size: Callable[[Tree], Tree],
-        slopes: jax.Array,
-        rests: jax.Array,
+        self, stays: jax.Array | np.bool, rests: jax.Array, close: jax.Array | None
     ) -> "Stillness":
-        """After a step from a point that slopes, or from one that is worse than the best and rests.
+        """After a step that left x down a slope, began at a rest worse than the best, or was close.
 
-        `size` tells what xtol is relative to. Steps of length 0 down a slope count for nothing.
+        Steps of length 0 down a slope count for nothing.
         """
-
-        def is_close(old: jax.Array, new: jax.Array, size: jax.Array) -> jax.Array:
-            return jnp.abs(new - old) <= jnp.asarray(stop.xtol, size.dtype) * size
-
-        stays = slopes & _all(jax.tree.map(jnp.equal, old, new))
         idle, by_x = jnp.where(stays | rests, self.idle + 1, 0), self.by_x
-        if by_x is not None:
-            close = _all(jax.tree.map(is_close, old, new, size(new)))
+        if by_x is not None and close is not None:
             by_x = jnp.where(stays, by_x, jnp.where(close, by_x + 1, 0))
         return self._replace(by_x=by_x, idle=idle)
 
@@ -223,7 +211,3 @@ def verdict(
     for holds, why in reversed(rules):  # jnp.select would stack the rules and search them: slower
         status = jnp.where(holds, jnp.asarray(why, jnp.int32), status)
     return status
-
-
-def _all(tree: Tree) -> jax.Array:
-    return reduce(jnp.logical_and, map(jnp.all, jax.tree.leaves(tree)))

@@ -92,8 +92,8 @@ def measured(task: Task, x: Tree, fun: jax.Array, grad: Tree, aux: Tree) -> tupl
     """The point with the value and the gradient that JAX found there; and its gradient to go by."""
     grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
     projected = _bounds.projected_gradient(x, grad, task.bounds)
-    if task.bounds is not None:  # where a bound holds x, the slope may be infinite
-        grad = jax.tree.map(lambda g, p: jnp.where(jnp.isfinite(g), g, p), grad, projected)
+    if task.bounds is not None:  # a bound may hold x where its slope is infinite
+        grad = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), grad)
     return Point(x, fun, _grad_norm(x, fun, projected), aux), grad
 
 
