@@ -151,7 +151,7 @@ def _long(objective: RowObjective, a: np.ndarray, b: np.ndarray, *given: Any) ->
         along[:, few], along[:, rest] = first[low], values(rest, low)
         terms = np.maximum(np.median(np.abs(along), axis=1), np.abs(along[:, [0, -1]]).max(axis=1))
         rounding = _ULPS * eps * terms
-        found = _between(along, rounding, rounding, np.searchsorted(steps, 1 / 8))
+        found = _between(along, rounding, rounding, int(np.searchsorted(steps, 1 / 8)))
         for all_, part in zip(result, found, strict=True):
             all_[low] = part
     return result
@@ -172,8 +172,8 @@ def _between(
     barrier = ~np.isfinite(along).all(axis=1) | (rise > allowed)
 
     down = np.where(along[:, :1] >= along[:, -1:], along, along[:, ::-1])
-    drop = down[:, 0] - down[:, -1]
+    drop, fall = (down[:, 0] - lowest for lowest in (down[:, -1], down.min(axis=1)))
     at_once = down[:, 0] - down[:, : eighth + 1].min(axis=1)
     steepest = (down[:, :-1] - down[:, 1:]).max(axis=1)
-    falls = (at_once + allowed >= _FALL * drop) & (steepest <= drop / _CLIFF + allowed)
-    return Between(barrier, allowed, drop <= rounding, falls | (drop <= allowed))
+    gradual = (at_once + allowed >= _FALL * fall) & (steepest <= fall / _CLIFF + allowed)
+    return Between(barrier, allowed, drop <= rounding, gradual | (drop <= allowed))

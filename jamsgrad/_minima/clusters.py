@@ -16,7 +16,7 @@ _LEVEL = 1e-4  # of the relief: how far apart the values of a plateau may be
 
 
 def clusters(
-    objective: RowObjective, points: np.ndarray, values: np.ndarray, tol: float
+    objective: RowObjective, points: np.ndarray, tol: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each of the points, best first, the number of the best point of its minimum; the leaders.
 
@@ -41,8 +41,10 @@ def clusters(
         a, b = _neighbours(places, 3 * tol)
         ways = between(objective, points[best[a]], points[best[b]], tol)
         length = np.linalg.norm(places[b] - places[a], axis=1)
-        well = best[_wells(values[best], a, b, ways, length, lambda: _LEVEL * objective.relief)]
-        leader = well[np.searchsorted(best, leader)]
+        values = objective.ends[best]
+        steepness = (values[b] - values[a]) / length
+        well = _wells(objective, values, a, b, ways, steepness)
+        leader = best[well][np.searchsorted(best, leader)]
     return leader, cover
 
 
@@ -98,12 +100,12 @@ def _alone(points: np.ndarray, tol: float) -> np.ndarray:
 
 
 def _wells(
+    objective: RowObjective,
     values: np.ndarray,
     a: np.ndarray,
     b: np.ndarray,
     ways: Between,
-    length: np.ndarray,
-    level: Callable[[], float],
+    steepness: np.ndarray,
 ) -> np.ndarray:
     """The number of the best point of each point's well, from what lies between neighbours a < b.
 
@@ -113,10 +115,9 @@ def _wells(
     rise within one well. So what lies between two wells never makes them one.
 
     A point without a slope, on a plateau, belongs to a plateau whose best point is level with it:
-    within `level`, however far away it is. So what lies below a plateau never takes its points.
+    however far away it is. So what lies below a plateau never takes its points.
     """
-    well = np.arange(len(values))
-    steepness = (values[b] - values[a]) / length
+    well = list(range(len(values)))
 
     def best(i: int) -> int:
         while well[i] != i:
@@ -135,12 +136,12 @@ def _wells(
             leads, shallow = slope, slope & (height <= ways.allowed[edges])
             onward = slope & ~shallow
         else:
-            shallow = height <= level()
+            shallow = height <= _LEVEL * objective.relief
             leads = flat | shallow
             onward = shallow
         if leads.any():
             some = onward if onward.any() else leads
-            chosen = to[some][np.argmax(steepness[edges[some]])]
+            chosen = int(to[some][np.argmax(steepness[edges[some]])])
             well[i] = chosen
             for other in to[shallow].tolist():
                 low, high = sorted((best(chosen), best(other)))

@@ -1,46 +1,60 @@
 """What kind of point a search ended in, by the gradient and the Hessian there."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from jamsgrad._minima.objective import RowObjective
 
 _STEP = 1e-3  # of the scale: a longer step of Newton's shows that a search is not at its end
-_FLAT = 1e-3  # of the relief: a direction in which the value changes by less is flat
+_FLAT, _WIDE = 1e-5, 1e-3  # of the relief: what changes by less is flat, or may be
 _BEND = 10  # bends of a valley are no sharper than the tenth of the scale
 _ASIDE = 1e-2  # of the scale: how far from a minimum the value must be higher
 
 
-def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]:
-    """The kind of the point, and the condition number of its Hessian: see `Minimum`.
+class Certificate(NamedTuple):
+    """What the derivatives at a point say; nothing, if there are none."""
+
+    kind: str = "unknown"  # see `Minimum`
+    condition: float = math.nan
+    wide: bool = False  # whether it may be a part of a flat valley or a plateau
+
+
+def certificate(objective: RowObjective, point: np.ndarray) -> Certificate:
+    """What the gradient and the Hessian at a point say of it.
 
     The scale is the unit of length, and the relief that of values, so that the kind is the same in
     any unit. In each principal direction of the Hessian, with slope s and curvature c, the point
 
     - is settled, if Newton's step |s / c| is short;
-    - or else is flat, if not even over the whole scale the value would change by much, |s| + |c| / 2;
+    - or else is flat, if not even over the whole scale the value would change, |s| + |c| / 2;
     - or else is that of a search which is not at its end.
+
+    Where that change is small, though not nothing, other ends may show that it is a valley.
     """
     low, high, scale = objective.low, objective.high, objective.scale
     try:
         grad, hessian = objective.derivatives(point)
     except (TypeError, ValueError, NotImplementedError):
-        return "unknown", np.nan  # a custom derivative may not have a second one
+        return Certificate()  # a custom derivative may not have a second one
     if not (np.isfinite(grad).all() and np.isfinite(hessian).all()):
-        return "unknown", np.nan
+        return Certificate()
     movable = low < high
     held = movable & (((point <= low) & (grad > 0)) | ((point >= high) & (grad < 0)))
     free = movable & ~held
     otherwise = "on the boundary" if held.any() else "minimum"
+    if not free.any():
+        return Certificate(otherwise)
     if not free.all():
-        if not free.any():
-            return otherwise, np.nan
         hessian, grad, scale = hessian[np.ix_(free, free)], grad[free], scale[free]
 
     curvature, axes = np.linalg.eigh(scale[:, None] * hessian * scale)  # in float64: scale is
     slope, size = np.abs((scale * grad) @ axes), np.abs(curvature)
     error = 100 * point.size * np.finfo(objective.dtype).eps
     settled = (size > error * size.max()) & (slope <= _STEP * size)
-    flat = slope + size / 2 <= _FLAT * objective.relief
+    change = slope + size / 2
+    flat = change <= _FLAT * objective.relief
     # A curvature as small as the gradient that is left may come from the bend of a flat valley.
     sharp = flat & settled & (curvature > _BEND * slope.max())
     if sharp.any():
@@ -55,8 +69,10 @@ def certificate(objective: RowObjective, point: np.ndarray) -> tuple[str, float]
         size = np.abs(np.linalg.eigvalsh(hessian))  # in the units of x, as its condition is
     lost = flat.any() or size.min() <= error * size.max()
     condition = np.inf if lost else float(size.max() / size.min())
-    if (~settled & ~flat).any():
-        return "unconverged", condition
-    if (curvature < 0)[~flat].any():
-        return "saddle", condition
-    return "flat" if flat.any() and not held.any() else otherwise, condition
+    open_ = ~settled & ~flat
+    if open_.any():
+        wide = change[open_].max() <= _WIDE * objective.relief
+        return Certificate("unconverged", condition, bool(wide))
+    is_flat = flat.any() and not held.any()
+    kind = "saddle" if (curvature < 0)[~flat].any() else "flat" if is_flat else otherwise
+    return Certificate(kind, condition, kind == "flat")

@@ -9,7 +9,7 @@ import numpy as np
 
 from jamsgrad import _check
 from jamsgrad._minima.clusters import clusters
-from jamsgrad._minima.hessian import certificate
+from jamsgrad._minima.hessian import Certificate, certificate
 from jamsgrad._minima.objective import RowObjective
 from jamsgrad._minima.statistics import wilson
 from jamsgrad._minima.valleys import joined
@@ -18,10 +18,10 @@ from jamsgrad._tree import Tree, as_rows, as_tree
 
 _CERTIFIED = 256  # the best minima, whose Hessian is computed
 _VARIABLES = 200  # at most, for a Hessian to be computed
-_FLAT = 1e-3  # of the rise that a bowl as wide as the box would have
+_FLAT = 1e-3  # of the rise of a bowl: where all points rise less they show a plateau or a valley
 _ULPS = 16  # values are equal that are no further apart
-_UNKNOWN = "unknown", np.nan
-_REPLACED = ("saddle", "unconverged", "unknown")  # kinds of a point, where all points show a flat
+_UNKNOWN = Certificate()
+_REPLACED = ("saddle", "unconverged", "unknown")  # kinds of the best point that all may overrule
 
 
 class Minimum(NamedTuple):
@@ -37,10 +37,11 @@ class Minimum(NamedTuple):
         than chance, so that for them it is usually too wide. For a grid (`basin_map`) or starts of
         your own it is not an interval of confidence.
       kind: "minimum"; "on the boundary", if the value would fall only outside the bounds; "saddle",
-        if it falls in some direction; "flat", if in some direction it hardly changes, by less than
-        a thousandth of what it changes in the box; "unconverged", if Newton's step is longer than
-        a thousandth of the box, so that the searches stopped too soon; "unknown", if the Hessian is
-        not finite or was not computed: beyond the 256 best minima, or for more than 200 variables.
+        if it falls in some direction; "flat", if in some direction it hardly changes: by less than
+        1e-5 of what it changes in the box, or less than rounding; "unconverged", if Newton's step
+        is longer than 1e-3 of the box, so that even the best of its searches is not at its end;
+        "unknown", if the Hessian is not finite or was not computed: beyond the 256 best minima, or
+        for more than 200 variables. The unit of `fun` or x does not count.
       condition: largest / smallest absolute eigenvalue of the Hessian in the coordinates that no
         bound holds; inf if a direction is flat, NaN if there are none or the kind is unknown.
       extent: how far apart the points lie where the searches ended, a tree like x: the largest
@@ -123,40 +124,18 @@ def distinct_minima(
     like = jax.tree.map(lambda leaf: np.asarray(leaf[0]), x)
     scale, middle = _scale(points, low, high)
     objective = RowObjective(fun, args, like, low, high, scale, values, middle, lanes)
-    well, leaders = clusters(objective, points, values, tol)
-    certified: dict[int, tuple[str, float]] = {}
-    n_before = None
-    while True:
-        found, ranks, counts = np.unique(well, return_inverse=True, return_counts=True)
-        first, last, worst = points[found], points[found], values[found]
-        np.minimum.at(first, ranks, points)
-        np.maximum.at(last, ranks, points)
-        np.maximum.at(worst, ranks, values)
-        if len(found) == n_before:
-            break
-        n_before = len(found)
-        width = ((last - first) / scale).max(axis=1)
-        for rank, i in enumerate(found[:_CERTIFIED].tolist()):
-            if i not in certified and points.shape[1] <= _VARIABLES:
-                certified[i] = certificate(objective, points[i])
-            kind, _ = certified.get(i, _UNKNOWN)
-            if kind in _REPLACED and width[rank] > 3 * tol:
-                if worst[rank] - values[i] <= _FLAT * width[rank] ** 2 * objective.relief:
-                    certified[i] = "flat", np.inf
-        flat = [i for i in found.tolist() if certified.get(i, _UNKNOWN)[0] == "flat"]
-        if len(flat) > 1:
-            well = joined(objective, points, well, np.array(flat), leaders, tol)
-
+    well, certified = _certified(objective, points, tol)
+    found, ranks, counts = np.unique(well, return_inverse=True, return_counts=True)
     # Values that agree to rounding are ordered by their points, too, here to the tolerance.
-    steps = np.diff(values[found]) > _ULPS * eps * np.abs(values[found[1:]])
+    apart = np.diff(values[found]) > _ULPS * eps * np.abs(values[found[1:]])
     near = np.rint(points[found] / scale / tol)
-    rows = np.lexsort((*near.T[2::-1], np.cumsum(np.append(False, steps))))
+    rows = np.lexsort((*near.T[2::-1], np.cumsum(np.append(False, apart))))
     basin[order] = np.argsort(rows)[ranks]
-    found, counts, first, last = found[rows], counts[rows], first[rows], last[rows]
-    places, extents = as_tree(points[found], like), as_tree(last - first, like)
+    extent, found, counts = _extent(points, found, ranks)[rows], found[rows], counts[rows]
+    places, extents = as_tree(points[found], like), as_tree(extent, like)
 
     def minimum(rank: int, i: int, count: int) -> Minimum:
-        kind, condition = certified.get(i, _UNKNOWN)
+        kind, condition, _ = certified.get(i, _UNKNOWN)
         return Minimum(
             x=jax.tree.map(lambda leaf: leaf[rank, ...], places),
             fun=float(values[i]),
@@ -169,6 +148,45 @@ def distinct_minima(
         )
 
     return tuple(map(minimum, range(len(found)), found.tolist(), counts.tolist())), basin
+
+
+def _certified(
+    objective: RowObjective, points: np.ndarray, tol: float
+) -> tuple[np.ndarray, dict[int, Certificate]]:
+    """The number of the best point of each point's minimum, and what is known of these points.
+
+    Flat valleys and plateaus are known by their certificates, and joined. That lets other minima in
+    among the best, until these are certified, too.
+    """
+    well, leaders = clusters(objective, points, tol)
+    certified: dict[int, Certificate] = {}
+    n_before = None
+    while True:
+        found, ranks = np.unique(well, return_inverse=True)
+        if len(found) == n_before:
+            return well, certified
+        n_before = len(found)
+        worst = objective.ends[found]
+        np.maximum.at(worst, ranks, objective.ends)
+        width = (_extent(points, found, ranks) / objective.scale).max(axis=1)
+        for rank, i in enumerate(found[:_CERTIFIED].tolist()):
+            if i not in certified and points.shape[1] <= _VARIABLES:
+                certified[i] = certificate(objective, points[i])
+            wide = width[rank] > 3 * tol and certified.get(i, _UNKNOWN).kind in _REPLACED
+            rise = worst[rank] - objective.ends[i]
+            if wide and rise <= _FLAT * width[rank] ** 2 * objective.relief:
+                certified[i] = Certificate("flat", np.inf, wide=True)
+        flat = [i for i in found.tolist() if certified.get(i, _UNKNOWN).wide]
+        if len(flat) > 1:
+            well = joined(objective, points, well, np.array(flat), leaders, tol)
+
+
+def _extent(points: np.ndarray, found: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """How far apart the points of each minimum lie, in each coordinate."""
+    first, last = points[found], points[found]
+    np.minimum.at(first, ranks, points)
+    np.maximum.at(last, ranks, points)
+    return last - first
 
 
 def _scale(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
