@@ -137,6 +137,12 @@ class Read:
         return self
 
 
+def as_searched(fun: Tree) -> contextlib.AbstractContextManager:
+    """The setting of 64 bits that a `Read` needs, and that of now for other functions."""
+    read = getattr(fun, "func", None)
+    return jax.enable_x64(read.x64) if isinstance(read, Read) else contextlib.nullcontext()
+
+
 class _Program:
     """A compiled function, which holds what it is compiled for only while that is traced."""
 
@@ -294,7 +300,7 @@ class _Reads(list):
             if kind is not jax.tree_util.Partial:  # whose arguments are data
                 self.append(_mark((fun.args, fun.keywords)))
             self._look(fun.func)
-        elif jax.tree_util.all_leaves([fun]):
+        elif jax.tree_util.all_leaves([fun]) and kind.__eq__ is object.__eq__:
             self._object(fun, getattr(kind, "__call__", None))
 
     def _function(self, fun: FunctionType) -> None:
@@ -329,7 +335,7 @@ class _LastRead:
         self.reads, self.version = None, 0
 
 
-_LAST_READ, _VERSIONS = _Few(1024), itertools.count(1)
+_LAST_READ, _VERSIONS = _Few(64), itertools.count(1)
 _SCALARS = frozenset((int, str, bool, bytes, type(None)))
 
 

@@ -1,17 +1,21 @@
-"""A folder that holds a pytree: written while a search runs, read when it is begun again."""
+"""A folder that holds a search: written while it runs, read when it is begun again."""
 
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jamsgrad._tree import Tree, with_keys, without_keys
+from jamsgrad._multistart.devices import Program
+from jamsgrad._multistart.identity import Identity
+from jamsgrad._multistart.lanes import Queue
+from jamsgrad._search.stopping import Status
+from jamsgrad._tree import with_keys, without_keys
 
 try:
     import fcntl
@@ -20,25 +24,36 @@ except ImportError:  # Windows; nothing keeps two searches from writing to one f
 
 
 class Checkpoint(NamedTuple):
-    """A folder that holds the newest state of a search, a pytree.
+    """A folder that holds the newest state of a search.
 
     Attributes:
-      load: the state that was saved last, or, if there is none, the one that it is given.
-      save: replace it, atomically. If that fails, warn: a full disk must not end a search.
+      load: the program and the queue to go on with, for a program that would begin.
+      save: replace the state, atomically. If that fails, warn: a full disk must not end a search.
     """
 
-    load: Callable[[Tree], Tree]
-    save: Callable[[Tree], None]
+    load: Callable[[Program], tuple[Program, Queue]]
+    save: Callable[[Program, Queue], None]
 
 
-NOWHERE = Checkpoint(load=lambda state: state, save=lambda state: None)
+NOWHERE = Checkpoint(load=lambda program: (program, program.empty()), save=lambda *_: None)
+
+_PARTS = {
+    "identity": "to which search it belongs",
+    "records": "what was found",
+    "lanes": "the searches under way",
+}
+
+
+class _Broken(ValueError):
+    """A part of a checkpoint cannot be read."""
 
 
 @contextmanager
-def opened(path: str | Path | None, identity: Callable[[], dict[str, str]]) -> Iterator[Checkpoint]:
+def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterator[Checkpoint]:
     """The checkpoint in the folder `path`, for the search that `identity()` describes.
 
-    Without a path nothing is kept.
+    Without a path nothing is kept. It holds the records by start, which any layout of lanes and
+    devices can go on with, and the searches under way, which only the same layout can.
 
     Raises:
       ImportError: without the extra `checkpoint`.
@@ -66,38 +81,56 @@ def opened(path: str | Path | None, identity: Callable[[], dict[str, str]]) -> I
     with ExitStack() as stack:
         stack.enter_context(_alone(folder))
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-        items = ("state", "identity")
         manager = stack.enter_context(
-            ocp.CheckpointManager(folder, options=options, item_names=items)
+            ocp.CheckpointManager(folder, options=options, item_names=tuple(_PARTS))
         )
 
-        def load(state: Tree) -> Tree:
-            step = manager.latest_step()
-            if step is None:
-                return state
+        def read(part: str, args: Any) -> Any:
+            try:
+                return manager.restore(
+                    manager.latest_step(), args=ocp.args.Composite(**{part: args})
+                )[part]
+            except Exception as error:  # whatever orbax may say to half a file
+                raise _Broken(
+                    f"checkpoint={str(path)!r} is broken: {_PARTS[part]} cannot be read; nothing "
+                    "was deleted; take another path, or move the folder away, to begin again"
+                ) from error
 
-            def read(**parts: object) -> Tree:
-                try:
-                    return manager.restore(step, args=ocp.args.Composite(**parts))
-                except Exception as error:  # whatever orbax may say to half a file
-                    raise ValueError(
-                        f"checkpoint={str(path)!r} is broken; delete it to start again"
-                    ) from error
-
-            saved = read(identity=ocp.args.JsonRestore()).identity
-            differs = [name for name in whose if saved.get(name) != whose[name]]
+        def load(program: Program) -> tuple[Program, Queue]:
+            if manager.latest_step() is None:
+                return NOWHERE.load(program)
+            saved = read("identity", ocp.args.JsonRestore())
+            differs = whose.differs(saved)
             if differs:
                 raise ValueError(
                     f"checkpoint={str(path)!r} belongs to another search: it differs in "
-                    f"{', '.join(differs)}; take another path, or delete it to start again"
+                    f"{', '.join(differs)}; take another path for this one"
                 )
-            like = jax.tree.map(_like, without_keys(state))
-            return with_keys(read(state=ocp.args.StandardRestore(like)).state, state)
+            like = program.collect(program.empty())[0], program.left
+            records, left = read("records", ocp.args.StandardRestore(like))
+            if saved["layout"] == whose.layout:
+                part = program if left.all() else program.rest(records, left)
+                queue = part.empty()._replace(records=None)
+                like = jax.tree.map(_like, without_keys(queue))
+                try:
+                    lanes = read("lanes", ocp.args.StandardRestore(like))
+                    return part, part.begun(with_keys(lanes, queue), records)
+                except _Broken:
+                    warnings.warn(
+                        f"checkpoint={str(path)!r} is broken: {_PARTS['lanes']} cannot be read, "
+                        "and begin again; those that had ended are kept",
+                        stacklevel=2,
+                    )
+            program = program.rest(records, records.status == Status.STOPPED)
+            return program, program.empty()
 
-        def save(state: Tree) -> None:
+        def save(program: Program, queue: Queue) -> None:
+            records = program.collect(queue)[0], program.left
+            lanes = without_keys(queue._replace(records=None))
             parts = ocp.args.Composite(
-                state=ocp.args.StandardSave(without_keys(state)),
-                identity=ocp.args.JsonSave(whose),
+                identity=ocp.args.JsonSave(whose._asdict()),
+                records=ocp.args.StandardSave(records),
+                lanes=ocp.args.StandardSave(lanes),
             )
             try:
                 manager.save((manager.latest_step() or 0) + 1, args=parts)

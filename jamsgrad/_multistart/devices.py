@@ -5,7 +5,7 @@ device its row, so that there is no communication before the end.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +19,7 @@ from jamsgrad._jit import Split, jit_for
 from jamsgrad._multistart.lanes import Queue, empty, engine
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
-from jamsgrad._search.task import Task
+from jamsgrad._search.task import Task, checked_objective
 from jamsgrad._tree import Tree, ceil_div
 
 DEVICES = "devices"
@@ -53,7 +53,15 @@ class Look(NamedTuple):
 class Program:
     """Many searches of a task on the devices of a mesh, compiled once for equal layouts."""
 
-    def __init__(self, task: Task, starts: Tree, mesh: Mesh, lanes: int | None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        starts: Tree,
+        mesh: Mesh,
+        lanes: int | None,
+        known: Record[np.ndarray] | None = None,
+        left: np.ndarray | None = None,
+    ) -> None:
         """Share the starts out, and put the task on every device.
 
         Args:
@@ -61,9 +69,14 @@ class Program:
           starts: a tree of arrays with the starts as first axis.
           mesh: the devices, in a row.
           lanes: how many searches step together on a device; None chooses.
+          known: the records of all starts by an earlier program; None if there was none.
+          left: for each start whether it is searched here, or else known; None for all.
         """
         self.n_starts = len(jax.tree.leaves(starts)[0])
-        self.share = ceil_div(self.n_starts, mesh.size)
+        self.left = np.ones(self.n_starts, bool) if left is None else left
+        self._known = known
+        n_left = int(self.left.sum())
+        self.share = max(1, ceil_div(n_left, mesh.size))
         if lanes is None:
             lanes = lanes_for(starts, mesh.devices[0].platform)
         self.layout = Layout(mesh, min(lanes, 16 * ceil_div(self.share, 16)))
@@ -72,19 +85,40 @@ class Program:
         self.task, self.starts = task, starts
         whole = self.layout.n_lanes if task.stop.only_by_steps else 1
         rows = whole * ceil_div(self.share, whole)
-        self._starts, counts = share_out(mesh, starts, self.n_starts, self.share, rows)
+        own = jax.tree.map(lambda a: a[self.left] if n_left else a[:1], starts)
+        self._starts, counts = share_out(mesh, own, n_left, self.share, rows)
         program = Split.of(task[:2])
         self._program = program.join(on_all(mesh, program.data))
         self._data = on_all(mesh, task[2:])
         self._shares = put(mesh, self._starts, DEVICES)
         self._counts = put(mesh, counts, DEVICES)
 
+    def rest(self, known: Record[np.ndarray], left: np.ndarray) -> "Program":
+        """The program of those starts that are left, which knows the records of the others."""
+        mesh, lanes = self.layout
+        return Program(self.task, self.starts, mesh, lanes, known, left)
+
     def empty(self) -> Queue:
         """The queue before its first round."""
-        mesh = self.layout.mesh
-        with jax.set_mesh(mesh):
+        return put(self.layout.mesh, self._blank(), DEVICES)
+
+    def begun(self, queue: Queue, records: Record[np.ndarray]) -> Queue:
+        """The queue with the records of `collect`, in the place of its own."""
+
+        def rows(blank: np.ndarray, by_start: np.ndarray) -> np.ndarray:
+            shape, last = blank[:, : self.share].shape, blank.shape[2:]
+            own = blank[:, : self.share].reshape(shape[0] * shape[1], *last)
+            own[: self.left.sum()] = by_start[self.left]
+            blank[:, : self.share] = own.reshape(shape)
+            return blank
+
+        records = jax.tree.map(rows, self._blank().records, records)
+        return queue._replace(records=put(self.layout.mesh, records, DEVICES))
+
+    def _blank(self) -> Queue:
+        with jax.set_mesh(self.layout.mesh):
             shapes = _begin.eval_shape(*self._program, self.layout, self._data, self._shares)
-        return put(mesh, empty(shapes, self._starts), DEVICES)
+        return empty(shapes, self._starts)
 
     def advance(self, queue: Queue, n_rounds: int) -> tuple[Queue, Look]:
         """So many rounds on every device, fewer where it runs dry; the queue is donated."""
@@ -96,6 +130,10 @@ class Program:
                 *self._program, self.layout, shared, queue, self._shares, self._counts
             )
         status, fun = gathered(seen)
+        if self._known is not None:
+            known = ~self.left
+            status = np.append(status, self._known.status[known])
+            fun = np.append(fun, self._known.fun[known])
         done, finite = status != Status.STOPPED, fun[np.isfinite(fun)]
         best = finite.min(initial=np.inf)
         return queue, Look(int(done.sum()), int((status > 0).sum()), float(best))
@@ -104,16 +142,38 @@ class Program:
         """All records by start in NumPy arrays on every host, and the share of useful steps.
 
         The searches under way are among them. Useful are moves and last evaluations; executed are
-        all steps of all lanes, idle and waiting ones included.
+        all steps of all lanes, idle and waiting ones included. Those of an earlier program do not
+        count.
         """
         records, rounds = gathered((queue.records, queue.rounds))
-        rows = len(records.fun) * self.share
+        rows, n_left = len(records.fun) * self.share, self.left.sum()
         records = jax.tree.map(
-            lambda a: a[:, : self.share].reshape(rows, *a.shape[2:])[: self.n_starts], records
+            lambda a: a[:, : self.share].reshape(rows, *a.shape[2:])[:n_left], records
         )
         ended = (records.status != Status.STOPPED).sum()
         executed = max(rounds.sum(), 1) * self.steps_per_round * self.layout.n_lanes
-        return records, float((records.n_steps.sum(dtype=np.int64) + ended) / executed)
+        efficiency = float((records.n_steps.sum(dtype=np.int64) + ended) / executed)
+        if self._known is not None:
+            records = jax.tree.map(partial(_merged, self.left), self._known, records)
+        return records, efficiency
+
+
+def _merged(which: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The old rows, with new ones in the place of some."""
+    merged = np.array(old)
+    merged[which] = new
+    return merged
+
+
+def read(task: Task, starts: Tree) -> Task:
+    """The task with `fun` as it is now: what it reads besides its arguments is read here."""
+    x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), starts)
+    return task._replace(fun=_value.read(task.fun, x, task.args))
+
+
+@jit_for(1)
+def _value(fun: Callable[..., Tree], x: Tree, args: tuple) -> jax.Array:
+    return checked_objective(fun, has_aux=False)(x, *args)[0]
 
 
 def lanes_for(starts: Tree, platform: str) -> int:
@@ -198,6 +258,11 @@ def on_host(tree: Tree) -> Tree:
         return gathered(a) if spread else a
 
     return jax.tree.map(leaf, tree)
+
+
+def copied(tree: Tree) -> Tree:
+    """The tree with copies of its arrays of NumPy, which their owner may change in place."""
+    return jax.tree.map(lambda a: np.array(a) if isinstance(a, np.ndarray) else a, tree)
 
 
 # -- the compiled functions ------------------------------------------------------------------------

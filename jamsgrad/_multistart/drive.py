@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -39,12 +40,67 @@ class Progress(NamedTuple):
     seconds: float
 
 
+class End(IntEnum):
+    """Why a process wants to stop, if it does; the largest of all processes counts."""
+
+    GO_ON = 0
+    ENOUGH = 1
+    INTERRUPTED = 2
+    FAILED = 3
+
+
 class Wish(NamedTuple):
     """What a process wants to do next: so many rounds, or to stop; and whether to save before."""
 
     n_rounds: int
-    stop: bool
+    end: End
     save: bool
+
+
+class CtrlC(threading.Event):
+    """Set by Ctrl-C. The second one raises KeyboardInterrupt, but not while that is held.
+
+    The third one raises in any case.
+    """
+
+    def __init__(self) -> None:
+        """Nobody has pressed it."""
+        super().__init__()
+        self._times, self._held = 0, False
+
+    @property
+    def end(self) -> End:
+        """What this process wishes because of it."""
+        return _end(self)
+
+    def press(self, *_: object) -> None:
+        """Handle the signal."""
+        self.set()
+        self._times += 1
+        if self._times > 2 or (self._times == 2 and not self._held):
+            raise KeyboardInterrupt
+
+    def second(self) -> KeyboardInterrupt | None:
+        """The error that was held, if any."""
+        return KeyboardInterrupt() if self._times > 1 else None
+
+    @contextmanager
+    def held(self, held: bool = True) -> Iterator[None]:
+        """Hold KeyboardInterrupt, so that no queue is lost half way; or hold it no more."""
+        before, self._held = self._held, held
+        try:
+            yield
+        finally:
+            self._held = before
+
+    def let_through(self, watch: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """A function of the user, which may run for long, with KeyboardInterrupt."""
+
+        def watched(progress: Progress) -> None:
+            with self.held(held=False):
+                watch(progress)
+
+        return watched
 
 
 def drive(
@@ -54,35 +110,50 @@ def drive(
     interrupted: threading.Event,
     save: Callable[[Queue], None],
     save_every: float,
-) -> Queue:
-    """Advance the queue in slices until it runs dry or somebody stops it."""
+) -> tuple[Queue, BaseException | None]:
+    """Advance the queue in slices until it runs dry or somebody stops it.
+
+    An error of those who look on ends it too, and is returned; it is saved before.
+    """
     began = saved = time.perf_counter()
-    wish = agreed(Wish(1, interrupted.is_set(), save=False))
+    error = None
+    wish = agreed(Wish(1, _end(interrupted), save=False))
     done = 0
-    while done < program.n_starts and not wish.stop:
+    while done < program.n_starts and not wish.end:
         before = time.perf_counter()
         queue, look = program.advance(queue, wish.n_rounds)
         done, n_success, best = look
         now = time.perf_counter()
-        stop = False
+        end = End.FAILED if error else End.GO_ON
         try:
             for watch in watchers:
                 watch(Progress(done, program.n_starts, n_success, best, now - began))
         except StopIteration:
-            stop = True
+            end = max(end, End.ENOUGH)
+        except BaseException as raised:  # also KeyboardInterrupt: what was searched is saved first
+            end, error = End.FAILED, raised
         n_rounds = int(wish.n_rounds * _SLICE_SECONDS / (now - before))
         n_rounds = max(1, min(4 * wish.n_rounds, n_rounds))
-        wish = agreed(Wish(n_rounds, stop or interrupted.is_set(), now - saved > save_every))
-        if wish.save or wish.stop or done == program.n_starts:
-            save(queue)
+        wish = agreed(Wish(n_rounds, max(end, _end(interrupted)), now - saved > save_every))
+        if wish.save or wish.end or done == program.n_starts:
+            try:
+                save(queue)
+            except BaseException as raised:  # where warnings are errors, or a third Ctrl-C
+                error = error or raised
             saved = time.perf_counter()
-    return queue
+    if wish.end == End.FAILED and error is None:
+        error = RuntimeError("multistart was ended by an error in another process")
+    return queue, error
+
+
+def _end(interrupted: threading.Event) -> End:
+    return End.INTERRUPTED if interrupted.is_set() else End.GO_ON
 
 
 def agreed(wish: Wish) -> Wish:
     """What all processes do next: the first one sets the pace, any may stop all."""
     wishes = multihost_utils.process_allgather(np.array(wish)).reshape(-1, 3)
-    return Wish(int(wishes[0, 0]), bool(wishes[:, 1].any()), bool(wishes[0, 2]))
+    return Wish(int(wishes[0, 0]), End(wishes[:, 1].max()), bool(wishes[0, 2]))
 
 
 @contextmanager
@@ -105,15 +176,19 @@ def progress_bar(n_starts: int) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event instead of raising, so that no queue is lost half way."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
+def interruptible() -> Iterator[CtrlC]:
+    """The first Ctrl-C sets an event instead of raising; the handler of before comes back.
+
+    Only the main thread hears of signals, and a process that ignores them goes on to do so.
+    """
+    ctrl_c = CtrlC()
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield ctrl_c
         return
-    before = signal.signal(signal.SIGINT, lambda *_: event.set())
+    before = signal.signal(signal.SIGINT, ctrl_c.press)
     try:
-        yield event
+        yield ctrl_c
     finally:
         # None if it was not Python that had set it; then there is no way to set it again.
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,11 +14,30 @@ from jamsgrad._search.step import Search
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Tree, without_keys
 
-_LAYOUT = "2"  # of what a checkpoint holds; another one cannot be read
+_VERSION = "the version of jamsgrad"
+_FORMAT = "3"  # of what a checkpoint holds; another one cannot be read
 
 
-def identity(program: Program) -> dict[str, str]:
-    """What a checkpoint must share with the program that loads it, part by part."""
+class Identity(NamedTuple):
+    """Whose a checkpoint is.
+
+    Attributes:
+      search: what it must share with the program that loads it, part by part.
+      layout: what it must share for the searches under way to go on bit for bit. Those that have
+        ended are kept in any case.
+    """
+
+    search: dict[str, str]
+    layout: dict[str, str]
+
+    def differs(self, saved: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """The parts in which a saved identity is of another search."""
+        other = saved.get("search", {_VERSION: "one that had no such part"})
+        return [name for name, mine in self.search.items() if other.get(name, mine) != mine]
+
+
+def identity(program: Program) -> Identity:
+    """The identity of the search that a program runs."""
     task, (mesh, n_lanes) = program.task, program.layout
     start = jax.tree.map(lambda leaf: leaf[0], program.starts)
     parts = Split.of(task[:2])
@@ -32,17 +52,26 @@ def identity(program: Program) -> dict[str, str]:
     # A callback to the host is an address in the text, but the values at the start show it.
     point = jax.jit(first_step)(*given)
     values = f"{point.fun:.3g} {point.grad_norm:.3g}"  # another processor may round otherwise
-    return {
-        "the version of jamsgrad": _LAYOUT,
-        "the version of JAX": jax.__version__,
-        "fun or optimizer": _digest([text, values, *_constants(traced)]),
-        "key or starts": _digest(program.starts),
-        "args": _digest((task.args, parts.data)),
-        "bounds": _digest(task.bounds),
-        "max_steps, a tolerance or patience": _digest(task.stop),
-        "lanes": str(n_lanes),
-        "the number of devices": str(mesh.size),
-    }
+    jax_version = jax.__version__
+    return Identity(
+        search={
+            _VERSION: _FORMAT,
+            "fun or optimizer": _digest([values]),
+            # Another version may write the same function otherwise, which then says nothing.
+            f"fun or optimizer as JAX {jax_version} traces it": _digest(
+                [text, *_constants(traced)]
+            ),
+            "key or starts": _digest(program.starts),
+            "args": _digest((task.args, parts.data)),
+            "bounds": _digest(task.bounds),
+            "max_steps, a tolerance or patience": _digest(task.stop),
+        },
+        layout={
+            "lanes": str(n_lanes),
+            "the number of devices": str(mesh.size),
+            "the version of JAX": jax_version,
+        },
+    )
 
 
 def _constants(program: Tree) -> Iterator[Tree]:

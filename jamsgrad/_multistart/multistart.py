@@ -1,25 +1,35 @@
 """`multistart`: from its arguments to a program, which is driven to a result."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from jamsgrad import _check
-from jamsgrad._multistart import checkpoint as _checkpoint
 from jamsgrad._multistart import devices
-from jamsgrad._multistart.drive import Progress, drive, interruptible, progress_bar
+from jamsgrad._multistart.checkpoint import opened
+from jamsgrad._multistart.devices import copied
+from jamsgrad._multistart.drive import (
+    End,
+    Progress,
+    Wish,
+    agreed,
+    drive,
+    interruptible,
+    progress_bar,
+)
 from jamsgrad._multistart.identity import identity
 from jamsgrad._multistart.result import MultiStartResult
 from jamsgrad._multistart.starts import Sampler, starts_and_box
 from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
-from jamsgrad._search.stopping import nan_is_data
+from jamsgrad._search.stopping import Status, nan_is_data
 from jamsgrad._tree import PRNGKey, Tree
 
 
@@ -120,33 +130,55 @@ def multistart(
     lanes = None if lanes is None else _check.integer("lanes", lanes, 1)
     checkpoint_every = _check.in_range("checkpoint_every", checkpoint_every, 0)
     when = stop_by("multistart", stop)
-    points, box = starts_and_box(key, n_starts, bounds, starts)
-    task = checked_task(fun, optimizer, args, box, when)
-    program = devices.Program(task, points, mesh, lanes)
+    points, box = copied(starts_and_box(key, n_starts, copied(bounds), starts))
+    task = checked_task(fun, optimizer, copied(args), box, when)
 
     with ExitStack() as stack:
         watchers = [] if callback is None else [callback]
         if progress:
-            watchers.append(stack.enter_context(progress_bar(program.n_starts)))
-        interrupted = stack.enter_context(interruptible())
-        queue = program.empty()
-        kept = _checkpoint.opened(checkpoint, lambda: identity(program))
-        load, save = stack.enter_context(kept)
-        queue, _ = program.advance(load(queue), 0)
-        compiled = time.perf_counter()
-        queue = drive(program, queue, watchers, interrupted, save, checkpoint_every)
-        searched = time.perf_counter() - compiled
+            watchers.append(stack.enter_context(progress_bar(len(jax.tree.leaves(points)[0]))))
+        ctrl_c = stack.enter_context(interruptible())
+        task = devices.read(task, points)
+        program = devices.Program(task, points, mesh, lanes)
+        load, save = stack.enter_context(opened(checkpoint, lambda: identity(program)))
+        program, queue = load(program)
+        with ctrl_c.held():
+            if not agreed(Wish(0, ctrl_c.end, save=False)).end:
+                queue, _ = program.advance(queue, 0)
+            compiled = time.perf_counter()
+            watchers = [ctrl_c.let_through(watch) for watch in watchers]
+            queue, error = drive(
+                program, queue, watchers, ctrl_c, partial(save, program), checkpoint_every
+            )
+            searched = time.perf_counter() - compiled
+            record, efficiency = program.collect(queue)
+            end = agreed(Wish(0, ctrl_c.end, save=False)).end
 
-    record, efficiency = program.collect(queue)
-    return MultiStartResult(
+    found = MultiStartResult(
         record=record,
-        starts=jax.tree.map(np.asarray, points),
+        starts=points,
         lane_efficiency=efficiency,
         seconds=searched,
         compile_seconds=time.perf_counter() - began - searched,
+        interrupted=end == End.INTERRUPTED,
         _task=devices.on_host(task),
         _lanes=lanes,
+        _fun=fun,
     )
+    error = error or ctrl_c.second()
+    if error is not None:
+        _hand_over(error, found, checkpoint)
+        raise error
+    return found
+
+
+def _hand_over(error: BaseException, found: MultiStartResult, checkpoint: str | Path | None) -> None:
+    """Give an error that ends a search the result so far, and say so."""
+    ended = int((found.status != Status.STOPPED).sum())
+    kept = "error.result" if checkpoint is None else f"error.result and checkpoint={checkpoint!r}"
+    with contextlib.suppress(Exception):  # an error may refuse attributes
+        error.result = found  # pyright: ignore[reportAttributeAccessIssue]
+    error.add_note(f"multistart: {ended} of {found.fun.size} searches had ended; {kept} keeps them")
 
 
 def _refuse_under_tracing(mesh: Mesh) -> None:

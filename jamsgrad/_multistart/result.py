@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from jamsgrad import _check
+from jamsgrad._jit import as_searched
 from jamsgrad._minima.minima import Minimum, distinct_minima
 from jamsgrad._multistart import archive
 from jamsgrad._multistart.summary import best_point, table
@@ -38,6 +39,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
       lane_efficiency: useful steps over executed ones, idle and waiting lanes counted in.
       seconds: of searching.
       compile_seconds: of compiling and setting up; near 0 when it was compiled before.
+      interrupted: whether Ctrl-C was pressed, which ends the search with what it has; searches that
+        had not ended are STOPPED. A loop of searches ends by it.
 
     Example:
       >>> import jax
@@ -54,9 +57,18 @@ class MultiStartResult(HasRecord[np.ndarray]):
     lane_efficiency: float
     seconds: float
     compile_seconds: float
-    _task: Task
+    _task: Task  # with `fun` as it was searched
+    interrupted: bool = False
     _known: Found | None = None
     _lanes: int | None = None  # that the caller asked for
+    _fun: Callable[..., Tree] | None = None  # as it was given, to be pickled
+
+    def __getstate__(self) -> dict[str, Tree]:
+        """Pickle `fun` as it was given, because what JAX traced cannot be."""
+        state = dict(vars(self))
+        if self._fun is not None:
+            state["_task"] = self._task._replace(fun=self._fun)
+        return state
 
     @property
     def n_success(self) -> int:
@@ -134,15 +146,16 @@ class MultiStartResult(HasRecord[np.ndarray]):
         task = self._task
         if task.fun is None or task.optimizer is None:
             raise ValueError("rerun() needs fun and optimizer: give them to MultiStartResult.load")
-        return minimize(
-            task.fun,
-            jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.starts),
-            task.optimizer,
-            args=task.args,
-            bounds=task.bounds,
-            record_every=record_every,
-            **task.stop._asdict(),
-        )
+        with as_searched(task.fun):
+            return minimize(
+                task.fun,
+                jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.starts),
+                task.optimizer,
+                args=task.args,
+                bounds=task.bounds,
+                record_every=record_every,
+                **task.stop._asdict(),
+            )
 
     @property
     def minima(self) -> tuple[Minimum, ...]:
@@ -157,15 +170,16 @@ class MultiStartResult(HasRecord[np.ndarray]):
     @cached_property
     @nan_is_data()
     def _found(self) -> Found:
-        return self._known or distinct_minima(
-            self._task.fun,
-            self.x,
-            np.where(self.status > 0, self.fun, np.nan),
-            self._task.bounds,
-            args=self._task.args,
-            n_searches=self.fun.size,
-            lanes=self._lanes,
-        )
+        with as_searched(self._task.fun):
+            return self._known or distinct_minima(
+                self._task.fun,
+                self.x,
+                np.where(self.status > 0, self.fun, np.nan),
+                self._task.bounds,
+                args=self._task.args,
+                n_searches=self.fun.size,
+                lanes=self._lanes,
+            )
 
     def save(self, path: str | Path) -> None:
         """Write everything but `fun` and `optimizer` to an npz file, the minima included.
@@ -197,6 +211,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
             lane_efficiency=self.lane_efficiency,
             seconds=self.seconds,
             compile_seconds=self.compile_seconds,
+            interrupted=self.interrupted,
         )
 
     @classmethod
