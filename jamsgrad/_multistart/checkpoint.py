@@ -44,7 +44,7 @@ _PARTS = {
 }
 
 
-class _Broken(ValueError):
+class _BrokenError(ValueError):
     """A part of a checkpoint cannot be read."""
 
 
@@ -91,7 +91,7 @@ def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterato
                     manager.latest_step(), args=ocp.args.Composite(**{part: args})
                 )[part]
             except Exception as error:  # whatever orbax may say to half a file
-                raise _Broken(
+                raise _BrokenError(
                     f"checkpoint={str(path)!r} is broken: {_PARTS[part]} cannot be read; nothing "
                     "was deleted; take another path, or move the folder away, to begin again"
                 ) from error
@@ -115,7 +115,7 @@ def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterato
                 try:
                     lanes = read("lanes", ocp.args.StandardRestore(like))
                     return part, part.begun(with_keys(lanes, queue), records)
-                except _Broken:
+                except _BrokenError:
                     warnings.warn(
                         f"checkpoint={str(path)!r} is broken: {_PARTS['lanes']} cannot be read, "
                         "and begin again; those that had ended are kept",

@@ -317,7 +317,14 @@ def _advance(
     on_each = jax.shard_map(
         local, mesh=layout.mesh, in_specs=(whole, rows), out_specs=rows, check_vma=False
     )
-    return on_each(shared, own)
+    try:
+        return on_each(shared, own)
+    except Exception as error:  # such as of a closure that JAX converts for a derivative
+        error.add_note(
+            "fun can be traced on one device, and not under the jax.shard_map of several: leave "
+            "out mesh, or write it otherwise (with diffrax, choose another adjoint)"
+        )
+        raise
 
 
 def _can_compile(options: dict[str, int]) -> bool:

@@ -172,7 +172,9 @@ def multistart(
     return found
 
 
-def _hand_over(error: BaseException, found: MultiStartResult, checkpoint: str | Path | None) -> None:
+def _hand_over(
+    error: BaseException, found: MultiStartResult, checkpoint: str | Path | None
+) -> None:
     """Give an error that ends a search the result so far, and say so."""
     ended = int((found.status != Status.STOPPED).sum())
     kept = "error.result" if checkpoint is None else f"error.result and checkpoint={checkpoint!r}"

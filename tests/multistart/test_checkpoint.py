@@ -286,7 +286,10 @@ print(*(warning.message for warning in caught))
 
 @pytest.mark.parametrize(
     ("script", "said"),
-    [(BROKEN, "is broken: what was found cannot be read; nothing was deleted; take "), (FULL, "was not written: ")],
+    [
+        (BROKEN, "is broken: what was found cannot be read; nothing was"),
+        (FULL, "was not written: "),
+    ],
     ids=["truncated files", "a full disk"],
 )
 def test_a_failing_file_system_is_told_and_loses_no_result(tmp_path, script, said):
@@ -354,3 +357,68 @@ def test_the_folder_holds_the_checkpoint_and_nothing_else(tmp_path):
     search(checkpoint=tmp_path / "new" / "folder")
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["1"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["folder", "folder.lock"]
+
+
+LAYOUTS = {
+    "lanes": {"lanes": 17},
+    "devices": {"mesh": jax.make_mesh((2,), ("x",))},
+    "both": {"mesh": jax.make_mesh((8,), ("x",)), "lanes": 16},
+}
+
+
+@pytest.mark.parametrize("gtol", [1e-3, None], ids=["gtol", "together"])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_what_had_ended_is_kept_by_other_lanes_and_devices(tmp_path, name, gtol):
+    other = LAYOUTS[name] | {"gtol": gtol, "max_steps": 1000 if gtol else 200}
+    options = other | {"lanes": 32, "mesh": None, "callback": stop_after(3)}
+    kept, seen = search(checkpoint=tmp_path, **options), []
+    ended = kept.status != Status.STOPPED
+    assert 0 < np.sum(ended) < 200
+    stopped = search(checkpoint=tmp_path, callback=stop_after(1), **other)
+    more = stopped.status != Status.STOPPED
+    resumed = search(checkpoint=tmp_path, callback=seen.append, **other)
+    assert np.all(more >= ended)
+    for earlier, which in ((kept, ended), (stopped, more)):
+        bits = [jax.tree.map(lambda a: a[which], rows(found)) for found in (earlier, resumed)]  # noqa: B023
+        assert same_bits(*bits)
+    assert seen[0].done >= np.sum(more)
+    assert seen[-1].done == 200
+    assert seen[-1].n_success == resumed.n_success == 200
+    np.testing.assert_allclose(resumed.x, search(**other).x, atol=1e-6)
+    assert 0 < resumed.lane_efficiency <= 1
+    again = search(checkpoint=tmp_path, **(options | {"callback": None}))
+    assert same_bits(rows(again), rows(resumed))
+
+
+def test_another_version_of_jax_keeps_what_had_ended(tmp_path, monkeypatch):
+    kept = search(checkpoint=tmp_path, callback=stop_after(3))
+    ended = kept.status != Status.STOPPED
+    monkeypatch.setattr(jax, "__version__", "0.0.1")
+    with pytest.raises(ValueError, match="differs in fun or optimizer"):
+        multistart(
+            lambda x, scale: 2 * fun(x, scale), BOX, AMSGRAD, key=jax.random.key(1), n_starts=200,
+            lanes=32, gtol=1e-3, args=(1.0,), checkpoint=tmp_path,
+        )  # fmt: skip
+    resumed = search(checkpoint=tmp_path)
+    assert resumed.n_success == 200
+    assert same_bits(*(jax.tree.map(lambda a: a[ended], rows(r)) for r in (kept, resumed)))
+
+
+@pytest.mark.parametrize("part", ["identity", "records", "lanes"])
+def test_what_is_broken_is_named_and_what_is_not_is_kept(tmp_path, part):
+    kept = search(checkpoint=tmp_path, callback=stop_after(3))
+    (folder,) = tmp_path.glob(f"*/{part}")
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    before = set(contents(tmp_path))
+    if part != "lanes":
+        with pytest.raises(ValueError, match="is broken: .* cannot be read; nothing was deleted"):
+            search(checkpoint=tmp_path)
+        assert set(contents(tmp_path)) == before
+        return
+    with pytest.warns(UserWarning, match="the searches under way cannot be read, and begin again"):
+        resumed = search(checkpoint=tmp_path)
+    ended = kept.status != Status.STOPPED
+    assert resumed.n_success == 200
+    assert same_bits(*(jax.tree.map(lambda a: a[ended], rows(r)) for r in (kept, resumed)))
