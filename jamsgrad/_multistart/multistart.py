@@ -73,7 +73,11 @@ def multistart(
     2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
 
     Args:
-      fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar.
+      fun: the objective, `fun(x, *args)`, a real scalar; what it reads besides its arguments is read
+        once, when it is first traced: hand changing data over in `args`. It is written in
+        `jax.numpy`. It is traced anew if the globals, the closed-over variables or the attributes
+        that its code names are other objects than before. The result keeps what was traced: its
+        minima and `rerun` are of the objective that was searched.
       bounds: the box, in any of the forms of `minimize`; it gives x its shape: `(-5.0, 5.0)` is the
         box of one number, `([-5.0, -5.0], [5.0, 5.0])` of two. Finite, unless `starts` gives
         all starts.
@@ -90,24 +94,29 @@ def multistart(
       mesh: the devices to share the starts among, any `jax.sharding.Mesh`; None for one device.
       progress: whether to show a progress bar, which needs the extra `progress`.
       callback: called with a `Progress` about twice a second; raising StopIteration ends the
-        search with what it has, as Ctrl-C does, on all processes.
+        search with what it has, as Ctrl-C does, on all processes. Another error ends it, too: then
+        `error.result` is the result so far.
       checkpoint: a folder for the state of the search, which needs the extra `checkpoint`. The same
         call with the same folder goes on where the last one stopped or was killed, bit for bit;
-        once complete, it returns at once. One folder for all processes.
+        once complete, it returns at once. With another number of lanes or devices, or another
+        version of JAX, the searches that had ended are kept and the others begin again. One folder
+        for all processes.
       checkpoint_every: seconds between two writings of it, at least 0.
       **stop: `max_steps`, `gtol`, `ftol`, `xtol` and `patience`, as in `minimize`.
 
     Returns:
       A `MultiStartResult`. Searches that ended badly are in it, with their best finite point if
-        they met one.
+        they met one. After Ctrl-C it holds what was found until then, and is `interrupted`.
 
     Raises:
       ValueError: if an option is out of its range, starts and bounds do not fit, the bounds leave
-        nothing to search, or the checkpoint is of another search.
+        nothing to search, or the checkpoint is of another search or broken.
       TypeError: if `fun` does not return a real scalar, x is not floating, an argument has another
         type, or the call is under `jit`, `vmap` or `grad`.
       ImportError: if progress or checkpoints are asked for without their extra.
-      RuntimeError: if another search uses the checkpoint.
+      RuntimeError: if another search uses the checkpoint, or another process met an error.
+      KeyboardInterrupt: at the second Ctrl-C; `error.result` is the result so far. Only the main
+        thread of Python hears of Ctrl-C.
 
     Example:
       >>> import jax
@@ -154,18 +163,18 @@ def multistart(
             record, efficiency = program.collect(queue)
             end = agreed(Wish(0, ctrl_c.end, save=False)).end
 
+    error = error or ctrl_c.second()
     found = MultiStartResult(
         record=record,
         starts=points,
         lane_efficiency=efficiency,
         seconds=searched,
         compile_seconds=time.perf_counter() - began - searched,
-        interrupted=end == End.INTERRUPTED,
+        interrupted=end == End.INTERRUPTED or isinstance(error, KeyboardInterrupt),
         _task=devices.on_host(task),
         _lanes=lanes,
         _fun=fun,
     )
-    error = error or ctrl_c.second()
     if error is not None:
         _hand_over(error, found, checkpoint)
         raise error
@@ -175,12 +184,14 @@ def multistart(
 def _hand_over(
     error: BaseException, found: MultiStartResult, checkpoint: str | Path | None
 ) -> None:
-    """Give an error that ends a search the result so far, and say so."""
-    ended = int((found.status != Status.STOPPED).sum())
-    kept = "error.result" if checkpoint is None else f"error.result and checkpoint={checkpoint!r}"
-    with contextlib.suppress(Exception):  # an error may refuse attributes
+    """Give an error that ends a search the result so far, and say where it is."""
+    kept = [] if checkpoint is None else [f"checkpoint={str(checkpoint)!r}"]
+    with contextlib.suppress(Exception):  # an error may refuse the attribute
         error.result = found  # pyright: ignore[reportAttributeAccessIssue]
-    error.add_note(f"multistart: {ended} of {found.fun.size} searches had ended; {kept} keeps them")
+        kept.insert(0, "error.result")
+    if kept:
+        ended, n = int((found.status != Status.STOPPED).sum()), found.fun.size
+        error.add_note(f"multistart: {ended} of {n} searches had ended; see {' and '.join(kept)}")
 
 
 def _refuse_under_tracing(mesh: Mesh) -> None:

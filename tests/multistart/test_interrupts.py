@@ -1,7 +1,6 @@
 """Ctrl-C and errors of callbacks end a search, and lose nothing of it."""
 
 import _thread
-import dataclasses
 import signal
 import threading
 
@@ -48,13 +47,10 @@ def test_it_is_marked_even_if_all_was_done():
     assert found.n_success == N_STARTS
 
 
-class FrozenError(Exception):
-    pass
-
-
-@dataclasses.dataclass(frozen=True)
-class DataError(FrozenError):
-    text: str
+class OwnError(Exception):
+    @property
+    def result(self):
+        return "mine"
 
 
 def raising(error):
@@ -86,29 +82,29 @@ def test_an_error_carries_what_was_searched(name, tmp_path):
     assert np.any(found.n_steps > 0)
     assert found.interrupted == (kind is KeyboardInterrupt)
     (note,) = raised.value.__notes__
-    assert f"{ended} of 300 searches had ended; error.result and checkpoint=" in note
+    assert f"{ended} of 300 searches had ended; see error.result and checkpoint=" in note
     seen = []
     resumed = search(checkpoint=tmp_path / "kept", lanes=32, callback=seen.append)
     assert seen[0].done >= ended
     assert same_bits(rows(resumed), rows(search(lanes=32)))
 
 
-def test_an_error_that_refuses_attributes_comes_through():
-    with pytest.raises(DataError, match="mine") as raised:
-        search(callback=raising(DataError("mine")))
-    assert "error.result" in raised.value.__notes__[0]
+def test_an_error_that_has_a_result_of_its_own_comes_through():
+    with pytest.raises(OwnError) as raised:
+        search(callback=raising(OwnError()))
+    assert raised.value.result == "mine"
+    assert not hasattr(raised.value, "__notes__")
 
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_while_it_is_written_waits_until_that_is_done(tmp_path, times, monkeypatch):
     pytest.importorskip("orbax.checkpoint")
-    opened, events = checkpoint.Checkpoint, []
+    opened, once = checkpoint.Checkpoint, iter([times])
 
     def with_press(load, save):
         def pressed(*given):
-            press(times)
+            press(next(once, 0))
             save(*given)
-            events.append("written")
 
         return opened(load, pressed)
 
@@ -121,7 +117,7 @@ def test_ctrl_c_while_it_is_written_waits_until_that_is_done(tmp_path, times, mo
             with pytest.raises(KeyboardInterrupt) as raised:
                 search(**options)
             assert raised.value.result.interrupted
-    assert events
+    assert not list(once)
     assert same_bits(rows(search(**options)), rows(search(lanes=32)))
 
 
@@ -185,9 +181,9 @@ def test_where_another_process_fails_this_one_says_so(monkeypatch):
 
 def test_an_error_in_the_compiled_program_comes_through():
     def fun(x):
-        jax.debug.callback(lambda _: 1 / 0, x)
-        return jnp.sum(x**2)
+        shape = jax.ShapeDtypeStruct((), x.dtype)
+        x = jax.lax.stop_gradient(x)
+        return jax.pure_callback(lambda _: 1 / 0, shape, x, vmap_method="sequential")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="ZeroDivisionError"):
         multistart(fun, ([-1.0, -2.0], [1.0, 2.0]), SGD, key=KEY, n_starts=5, max_steps=3)
-        jax.effects_barrier()
