@@ -73,11 +73,11 @@ def multistart(
     2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
 
     Args:
-      fun: the objective, `fun(x, *args)`, a real scalar; what it reads besides its arguments is read
-        once, when it is first traced: hand changing data over in `args`. It is written in
-        `jax.numpy`. It is traced anew if the globals, the closed-over variables or the attributes
-        that its code names are other objects than before. The result keeps what was traced: its
-        minima and `rerun` are of the objective that was searched.
+      fun: the objective, `fun(x, *args)`; what it reads besides its arguments is read once, when it
+        is first traced: hand changing data over in `args`. It is written in `jax.numpy` and returns
+        a real scalar. It is traced anew if the globals, the variables or the attributes that its
+        code names are other objects than before. The result keeps what was traced: its minima and
+        `rerun` are of the objective that was searched.
       bounds: the box, in any of the forms of `minimize`; it gives x its shape: `(-5.0, 5.0)` is the
         box of one number, `([-5.0, -5.0], [5.0, 5.0])` of two. Finite, unless `starts` gives
         all starts.
