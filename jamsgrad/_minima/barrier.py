@@ -23,7 +23,7 @@ class Between(NamedTuple):
 
     barrier: np.ndarray  # whether a barrier divides them
     allowed: np.ndarray  # how far the line may rise within one well
-    level: np.ndarray  # whether their values agree to rounding
+    level: np.ndarray  # whether all values between them agree to rounding
     slope: np.ndarray  # whether the higher point is on a slope that leads down to the lower one
 
     @classmethod
@@ -176,4 +176,5 @@ def _between(
     at_once = down[:, 0] - down[:, : eighth + 1].min(axis=1)
     steepest = (down[:, :-1] - down[:, 1:]).max(axis=1)
     gradual = (at_once + allowed >= _FALL * fall) & (steepest <= fall / _CLIFF + allowed)
-    return Between(barrier, allowed, drop <= rounding, gradual | (drop <= allowed))
+    level = along.max(axis=1) - along.min(axis=1) <= rounding
+    return Between(barrier, allowed, level, gradual | (drop <= allowed))

@@ -40,10 +40,12 @@ def clusters(
         places = points[best] / objective.scale
         a, b = _neighbours(places, 3 * tol)
         ways = between(objective, points[best[a]], points[best[b]], tol)
-        length = np.linalg.norm(places[b] - places[a], axis=1)
+        way = np.abs(places[b] - places[a])
+        level = ways.level & ~ways.barrier & (way.max(axis=1) > 3 * tol)
+        plateau = np.isin(np.arange(len(best)), [a[level], b[level]])
         values = objective.ends[best]
-        steepness = (values[b] - values[a]) / length
-        well = _wells(objective, values, a, b, ways, steepness)
+        steepness = (values[b] - values[a]) / np.linalg.norm(way, axis=1)
+        well = _wells(objective, values, a, b, ways, steepness, plateau)
         leader = best[well][np.searchsorted(best, leader)]
     return leader, cover
 
@@ -106,6 +108,7 @@ def _wells(
     b: np.ndarray,
     ways: Between,
     steepness: np.ndarray,
+    plateau: np.ndarray,
 ) -> np.ndarray:
     """The number of the best point of each point's well, from what lies between neighbours a < b.
 
@@ -131,7 +134,7 @@ def _wells(
         edges = order[ends[i] : ends[i + 1]]
         to = np.array([best(j) for j in a[edges].tolist()])
         height, flat = values[i] - values[to], ways.level[edges]
-        slope = ways.slope[edges] & ~flat.any()
+        slope = ways.slope[edges] & ~flat.any() & ~plateau[i]
         if slope.any():
             leads, shallow = slope, slope & (height <= ways.allowed[edges])
             onward = slope & ~shallow

@@ -8,7 +8,7 @@ import numpy as np
 from jamsgrad._minima.objective import RowObjective
 
 _STEP = 1e-3  # of the scale: a longer step of Newton's shows that a search is not at its end
-_FLAT, _WIDE = 1e-5, 1e-3  # of the relief: what changes by less is flat, or may be
+_FLAT, _WIDE = 1e-5, 1e-2  # of the relief: what changes by less is flat, or may be
 _BEND = 10  # bends of a valley are no sharper than the tenth of the scale
 _ASIDE = 1e-2  # of the scale: how far from a minimum the value must be higher
 
@@ -52,11 +52,11 @@ def certificate(objective: RowObjective, point: np.ndarray) -> Certificate:
     curvature, axes = np.linalg.eigh(scale[:, None] * hessian * scale)  # in float64: scale is
     slope, size = np.abs((scale * grad) @ axes), np.abs(curvature)
     error = 100 * point.size * np.finfo(objective.dtype).eps
-    settled = (size > error * size.max()) & (slope <= _STEP * size)
+    # A curvature as small as the gradient that is left may come from the bend of a flat valley.
+    settled = (size > np.maximum(error * size.max(), _BEND * slope.max())) & (slope <= _STEP * size)
     change = slope + size / 2
     flat = change <= _FLAT * objective.relief
-    # A curvature as small as the gradient that is left may come from the bend of a flat valley.
-    sharp = flat & settled & (curvature > _BEND * slope.max())
+    sharp = flat & settled & (curvature > 0)
     if sharp.any():
         for i in np.flatnonzero(sharp):
             # On the tail of a plateau Newton's steps are short, too; but there one side is lower.

@@ -53,10 +53,13 @@ def joined(
         if not p.size:
             break
         p, q = np.unique(np.sort([p, nearest[p]], axis=0), axis=1)
-        distance[p, q] = distance[q, p] = np.inf
         a, b = points[some[p]], points[some[q]]
         bends = np.array([_bend(objective, *pair) for pair in zip(a, b, strict=True)])
         open_ = ~between(objective, a, b, tol, bends).barrier
+        parts = well[some]
+        for i, j in zip(parts[p[~open_]], parts[q[~open_]], strict=True):
+            distance[np.ix_(parts == i, parts == j)] = np.inf
+            distance[np.ix_(parts == j, parts == i)] = np.inf
         for i, j in zip(some[p[open_]], some[q[open_]], strict=True):
             low, high = sorted((well[i], well[j]))
             well[well == high] = low

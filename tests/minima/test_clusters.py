@@ -6,18 +6,126 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from wells import found
+from wells import divided, found
 
 import jamsgrad
 from jamsgrad import problems
 from jamsgrad._minima.clusters import leaders
 
 
-def test_tol_is_the_radius_as_a_part_of_the_box_in_every_coordinate():
-    for step, plains in ([0.029, 0.0], 1), ([0.031, 0.0], 2), ([0.0, 0.29], 1), ([0.0, 0.31], 2):
-        x = np.array([0.5, 5.0]) + np.array([[0, 0], step])
-        assert len(found(lambda x: 0 * x[0], x, ([0, 0], [1, 10]))) == plains, step
-        assert len(found(lambda x: 0 * x[0], x, ([0, 0], [1, 10]), tol=0.02)) == 1, step
+def test_tol_says_how_long_lines_may_be_that_rise_as_across_a_valley():
+    # A small ripple along one variable, with much steeper walls along the other.
+    for i, width in enumerate((1, 10)):
+        for step, tol, wells in (0.029, 0.01, 1), (0.031, 0.01, 2), (0.031, 0.02, 1):
+            gap = step * width
+            x = np.array([[0.5, 5.0], [0.5, 5.0]])
+            x[1, i] += gap
+
+            def fun(x, i=i, gap=gap, at=x[0]):
+                ripple = 1e-5 * (1 - jnp.cos(2 * math.pi * (x[i] - at[i]) / gap))
+                return ripple + 100 * ((x[1 - i] - at[1 - i]) * (1, 10)[i]) ** 2
+
+            assert len(found(fun, x, ([0, 0], [1, 10]), tol=tol)) == wells, (i, step, tol)
+
+
+WELLS = [
+    problems.himmelblau,
+    problems.three_hump_camel,
+    problems.six_hump_camel,
+    problems.branin,
+    problems.styblinski_tang(2),
+    problems.goldstein_price,
+]
+
+
+@pytest.mark.parametrize("n", [2000, 20_000])
+@pytest.mark.parametrize("problem", WELLS, ids=lambda problem: problem.name)
+def test_ends_that_fill_the_box_make_no_bridge_between_wells(problem, n):
+    low, high = (np.broadcast_to(end, 2) for end in problem.bounds)
+    x = np.random.default_rng(3).uniform(low, high, (n, 2))
+    minima, basin = divided(problem.fun, x, problem.bounds)
+    wells = {"himmelblau": 4, "three_hump_camel": 3, "six_hump_camel": 6, "branin": 3}
+    wells = wells.get(problem.name, 4)
+    assert wells <= len(minima) <= wells + 3
+    # What is left over are a few points on a ridge.
+    assert sum(sorted(m.count for m in minima)[-wells:]) > 0.99 * n
+    for known in problem.minimizers:
+        assert min(np.abs((m.x - known) / (high - low)).max() for m in minima) < 0.05
+    # The ends near each well's bottom belong to one minimum, and to no other well's.
+    near = [np.abs((x - known) / (high - low)).max(axis=1) < 0.02 for known in problem.minimizers]
+    owners = [set(basin[some]) for some in near]
+    assert all(len(owner) == 1 for owner in owners)
+    assert len(set.union(*owners)) == len(owners)
+
+
+@pytest.mark.parametrize("n", [30, 300])
+def test_two_wells_stay_two_in_a_steep_valley_full_of_ends(n):
+    def fun(x):  # the barrier is a thousandth of what the function changes on that distance
+        return 1000 * x[1] ** 2 + (x[0] ** 2 - 1) ** 2
+
+    x = np.stack([np.linspace(-1.2, 1.2, n), np.zeros(n)], axis=1)
+    minima = found(fun, x, ([-2, -2], [2, 2]))
+    assert [round(float(m.x[0])) for m in minima] == [-1, 1]
+    assert all(abs(m.count - n / 2) < 0.05 * n for m in minima)
+
+
+def test_a_slope_belongs_to_the_well_that_it_leads_down_to():
+    x = np.linspace(-1.9, 1.9, 39)
+    minima, basin = divided(lambda x: (x**2 - 1) ** 2 + 0.1 * x, x, (-2, 2))
+    assert [round(float(m.x), 1) for m in minima] == [-1.0, 1.0]
+    inside = np.abs(x) > 0.1  # the ridge is in between
+    np.testing.assert_array_equal(basin[inside], (x > 0)[inside])
+
+
+@pytest.mark.parametrize("n", [9, 40, 2000])
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_a_plateau_is_one_however_wide(d, n):
+    x = np.random.default_rng(3).uniform(-2, 2, (n, d))
+    (minimum,) = found(lambda x: 0 * x[0] + 3, x, ([-2] * d, [2] * d))
+    assert (minimum.count, minimum.kind) == (n, "flat")
+    assert minimum.extent.max() > 2
+
+
+PLATEAUS = {
+    "below a hill": (lambda x: jnp.exp(-jnp.sum(x**2) / 0.05), [1]),
+    "beside a far well": (lambda x: -jnp.exp(-jnp.sum((x - 1) ** 2) / 0.02), [1]),
+    "at two heights": (lambda x: jnp.where(x[0] > 0, 1.0, 2.0), [0.5, 0.5]),
+    "at two heights, smooth": (lambda x: jnp.tanh(20 * x[0]), [0.5, 0.5]),
+    "on both sides of a wall": (lambda x: jnp.where(abs(x[0]) < 0.1, 1.0, 0.0), [0.475, 0.475]),
+    "on both sides of a ridge": (lambda x: jnp.exp(-((x[0] / 0.05) ** 2)), [0.5, 0.5]),
+    "steps": (lambda x: jnp.floor(jnp.abs(x[0])), [0.5, 0.5]),
+}
+
+
+@pytest.mark.parametrize("n", [60, 600])
+@pytest.mark.parametrize("name", PLATEAUS)
+def test_plateaus_are_as_many_as_there_are(name, n):
+    fun, shares = PLATEAUS[name]
+    x = np.random.default_rng(3).uniform(-2, 2, (n, 2))
+    x = x[np.linalg.norm(jax.vmap(jax.grad(fun))(x), axis=1) < 1e-3]  # where searches stop
+    minima = found(fun, x, ([-2, -2], [2, 2]))
+    wide = [m for m in minima if m.count > 0.1 * n]
+    assert {m.kind for m in wide} == {"flat"}
+    np.testing.assert_allclose(
+        sorted(m.count / len(x) for m in wide), sorted(shares), atol=0.15, rtol=0
+    )
+    assert len(minima) <= len(wide) + 3
+
+
+def test_what_lies_below_a_plateau_does_not_take_its_points():
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.uniform(-4, 4, (300, 2)), 1e-6 * rng.uniform(-1, 1, (20, 2))])
+    x = x[(np.sum(x**2, axis=1) > 1) | (np.sum(x**2, axis=1) < 1e-9)]
+    lowest, plateau = found(lambda x: jnp.minimum(1.0, jnp.sum(x**2)), x, ([-4, -4], [4, 4]))
+    assert (lowest.count, lowest.kind) == (20, "minimum")
+    assert (plateau.count, plateau.kind, plateau.fun) == (len(x) - 20, "flat", 1.0)
+
+
+@pytest.mark.parametrize("spacing", [1, 64, 100])
+def test_equal_minima_far_from_each_other_stay_apart(spacing):
+    x = spacing * np.arange(-8.0, 9.0)
+    minima = found(lambda x: -jnp.cos(2 * math.pi * x), x, (-1000, 1000))
+    assert [m.count for m in minima] == [1] * 17
 
 
 @pytest.mark.parametrize("d", [3, 5])

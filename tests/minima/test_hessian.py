@@ -34,6 +34,47 @@ def test_kind_and_condition(fun, x, bounds, kind, condition):
     np.testing.assert_allclose(minimum.condition, condition, rtol=1e-12)
 
 
+UNITS = [(unit, length) for unit in (1, 1e-9, 1e9) for length in (1, 1e-6, 1e6)]
+
+
+@pytest.mark.parametrize(("unit", "length"), UNITS)
+@pytest.mark.parametrize(
+    ("fun", "x", "kind"),
+    [
+        (lambda x: jnp.sum(x**2), [1e-4, 0], "minimum"),
+        (lambda x: jnp.sum(x**2), [0.1, 0], "unconverged"),
+        (lambda x: jnp.sum((x + jnp.array([0.0, 3.0])) ** 2), [1e-4, -2], "on the boundary"),
+        (lambda x: jnp.sum((x + jnp.array([0.0, 3.0])) ** 2), [0.1, -2], "unconverged"),
+        (lambda x: x[0] ** 2 - 4 * x[1] ** 2, [1e-4, 0], "saddle"),
+        (lambda x: x[0] + 2 * x[1], [-2, -2], "on the boundary"),
+        (lambda x: x[0] + 2 * x[1], [0, 0], "unconverged"),
+        (lambda x: x[0] ** 2, [1e-4, 0], "flat"),
+        (lambda x: x[0] ** 2 + 1e-7 * x[1] ** 2, [1e-4, 0.5], "flat"),
+        (lambda x: x[0] ** 2 + 1e-2 * x[1] ** 2, [1e-4, 0.5], "unconverged"),
+        (lambda x: 0 * x[0] + 3, [0.3, 0], "flat"),
+        (lambda x: jnp.exp(-jnp.sum((x + 1) ** 2) / 0.02), [1, 1], "flat"),
+        (lambda x: -jnp.exp(-(x[0] + 2) / 1e-3) + x[1] ** 2, [-1.95, 0], "flat"),
+        (lambda x: jnp.exp(-(x[0] + 2) / 1e-3) + x[1] ** 2, [-1.95, 0], "flat"),
+    ],
+)
+def test_the_kind_is_the_same_in_any_unit(fun, x, kind, unit, length):
+    x = length * np.array([x], float)
+    box = -2.0 * length, 2.0 * length
+    (minimum,) = found(lambda x: unit * fun(x / length), x, box)
+    assert minimum.kind == kind
+
+
+def test_a_parabola_in_small_units_has_at_most_one_minimum():
+    # No gradient is larger than gtol, so that all searches end where they start.
+    x = np.random.default_rng(3).uniform(-9, 9, (50, 1))
+    (minimum,) = found(lambda x: 1e-9 * jnp.sum((x - 3) ** 2), x, ([-9], [9]))
+    assert minimum.count == 50
+    assert minimum.kind == ("minimum" if abs(minimum.x[0] - 3) < 0.018 else "unconverged")
+    x = np.concatenate([x, [[3.0]]])
+    (minimum,) = found(lambda x: 1e-9 * jnp.sum((x - 3) ** 2), x, ([-9], [9]))
+    assert (minimum.x, minimum.count, minimum.kind) == (3, 51, "minimum")
+
+
 def test_in_float32_what_rounding_made_is_flat():
     for x64, kind in ((True, "minimum"), (False, "flat")):
         with jax.enable_x64(x64):

@@ -9,6 +9,7 @@ from wells import BLOBS, around, blobs, divided, found
 import jamsgrad
 from jamsgrad import problems
 from jamsgrad._minima.minima import distinct_minima
+from jamsgrad._search.bounds import Bounds
 
 
 def test_blobs_are_counted_exactly_best_first():
@@ -106,3 +107,34 @@ def test_trees_keep_their_shapes_and_dtypes():
     (minimum,) = found(fun, x, args=(jnp.array(2.0),), bounds=({"a": 0, "b": 0}, 4))
     assert same_bits(minimum.x, {"a": np.float64(2.0), "b": np.ones((2, 3), np.float32)})
     assert (minimum.count, minimum.kind, minimum.condition) == (5, "minimum", 1.0)
+
+
+def test_the_extent_is_how_far_the_points_of_a_minimum_lie_apart():
+    x = {"a": np.array([1.0, 1.5, 1.25]), "b": np.array([[0.0, 2], [0, 2], [0, 2.5]], np.float32)}
+
+    def fun(x):
+        return 0 * (x["a"] + jnp.sum(x["b"]).astype(jnp.float64))
+
+    (minimum,) = found(fun, x, ({"a": 0, "b": 0}, 4))
+    assert same_bits(minimum.extent, {"a": np.float64(0.5), "b": np.array([0, 0.5], np.float32)})
+    (minimum,) = found(lambda x: 0 * x.real, np.array([1 + 2j, 3 + 1j]))
+    assert minimum.extent == 2 + 1j
+    minima = found(blobs, around(BLOBS, [5, 1, 30, 40]), ([-4, -4], [4, 4]))
+    assert [bool((m.extent < 1e-3).all()) for m in minima] == [True] * 4
+    assert minima[1].extent.tolist() == [0, 0]
+
+
+def test_values_that_agree_to_rounding_are_ordered_by_the_points():
+    def fun(x):
+        return 5 - jnp.cos(2 * jnp.pi * x[0])
+
+    eps = np.finfo(float).eps
+    for seed in range(3):
+        noise = np.random.default_rng(seed).uniform(-1, 1, (2, 9))
+        x = np.stack([np.arange(-4.0, 5.0), 1e-9 * noise[0]], axis=1)
+        values = 4 + 8 * eps * noise[1]
+        box = Bounds(np.full(2, -6.0), np.full(2, 6.0))
+        order = np.random.default_rng(seed).permutation(9)
+        minima, basin = distinct_minima(fun, x[order], values[order], box, n_searches=9)
+        assert [float(m.x[0]) for m in minima] == list(range(-4, 5))
+        np.testing.assert_array_equal(basin, order)
