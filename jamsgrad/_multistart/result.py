@@ -159,7 +159,12 @@ class MultiStartResult(HasRecord[np.ndarray]):
 
     @property
     def minima(self) -> tuple[Minimum, ...]:
-        """The distinct minima that the successful searches ended in, the lowest first."""
+        """The distinct minima that the successful searches ended in, the lowest first.
+
+        Those of equal value are ordered by their x. The objective is evaluated between the ends of
+        the searches to tell minima apart, when they are first asked for, and at no more points at
+        once than the `lanes` asked for.
+        """
         return self._found[0]
 
     @property

@@ -34,7 +34,7 @@ def test_kind_and_condition(fun, x, bounds, kind, condition):
     np.testing.assert_allclose(minimum.condition, condition, rtol=1e-12)
 
 
-UNITS = [(unit, length) for unit in (1, 1e-9, 1e9) for length in (1, 1e-6, 1e6)]
+UNITS = [(1, 1), (1e-9, 1), (1e9, 1), (1, 1e-6), (1, 1e6), (1e-9, 1e6)]
 
 
 @pytest.mark.parametrize(("unit", "length"), UNITS)

@@ -3,13 +3,16 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from many import AMSGRAD, HOLED, N_STARTS, rows, search
+from many import AMSGRAD, HOLED, KEY, N_STARTS, rows, search
 from reference import same_bits
 
 from jamsgrad import (
     MultiStartResult,
+    Status,
+    multistart,
 )
 
 # The result
@@ -44,6 +47,41 @@ def test_the_summary_says_what_was_found(found):
     assert re.search(r"\d+ GTOL, \d+ NONFINITE", text)
 
 
+def test_the_summary_shows_the_best_point_and_each_status_whatever_came_of_it(found):
+    best = f"Best value {found.best.fun:.6g}, largest component of the gradient "
+    assert best in found.summary()
+    assert f"300 GTOL. {Status.GTOL.message}" in found.summary().splitlines()
+
+    stuck = search(max_steps=5, gtol=1e-9)  # nobody succeeds
+    lines = stuck.summary().splitlines()
+    assert lines[0].endswith("busy: 300 MAX_STEPS")
+    assert lines[1] == f"300 MAX_STEPS. {Status.MAX_STEPS.message}"
+    assert lines[2].startswith(f"Best value {stuck.best.fun:.6g}, ")
+    assert lines[3:] == ["No minimum was found."]
+
+    some = search(radius=1.0, value=np.nan, max_steps=60)
+    said = some.summary()
+    for status in map(Status, np.unique(some.status)):
+        assert f"{np.sum(some.status == status)} {status.name}. {status.message}" in said
+    assert len(np.unique(some.status)) > 1
+
+    nothing = search(radius=100.0, value=np.nan)
+    assert nothing.summary().splitlines()[2:] == [
+        "No search found a finite value.",
+        "No minimum was found.",
+    ]
+
+
+def test_the_best_point_of_a_tree_is_shown():
+    result = multistart(
+        lambda x: (x["a"] - 0.5) ** 2 + jnp.sum(x["b"] ** 2),
+        ({"a": -1.0, "b": -jnp.ones((2, 2))}, 1.0), AMSGRAD, key=KEY, n_starts=8, max_steps=0,
+    )  # fmt: skip
+    x = result.best.x
+    shown = ", ".join(f"{float(number):.5g}" for number in [x["a"], *x["b"].ravel()[:3]])
+    assert f"x = [{shown}, ...]" in result.summary()
+
+
 def test_a_saved_result_is_read_back(found, tmp_path):
     file = tmp_path / "result.npz"
     result = search(radius=1.0, value=np.nan)
@@ -53,6 +91,7 @@ def test_a_saved_result_is_read_back(found, tmp_path):
     assert same_bits(rows(read), rows(result))
     assert read.summary() == result.summary()
     assert same_bits([m.x for m in read.minima], [m.x for m in result.minima])
+    assert same_bits([m.extent for m in read.minima], [m.extent for m in result.minima])
     assert same_bits(read.basin, result.basin)
     assert same_bits(read.best, result.best)
     with pytest.raises(ValueError, match="rerun\\(\\) needs fun and optimizer"):

@@ -50,6 +50,25 @@ def test_searches_without_success_are_told_apart_and_those_without_a_value_are_a
     assert labels(ax) == ["minimum 0 (33.3 %)", "failed (66.7 %)"]
 
 
+@pytest.mark.parametrize("n", [1, 10, 300])
+@pytest.mark.parametrize("lost", [0, 1, 0.6, 1.0])
+@pytest.mark.parametrize("log", [False, True])
+def test_the_axis_of_a_waterfall_reaches_from_the_first_to_the_last_rank(n, lost, log):
+    values = 10.0 ** -np.linspace(0, 9, n) if log else np.linspace(1, 2, n)
+    n_lost = int(lost * n) if isinstance(lost, float) else lost
+    values[:n_lost] = np.nan
+    status = np.where(np.isfinite(values), 1, -1)
+    ax = plots.waterfall(searches(values, np.arange(n) % 10, status=status))
+    ax.figure.canvas.draw()
+    low, high = ax.get_xlim()
+    assert low <= 1 <= n <= high
+    assert high - low <= 1.2 * n
+    if n_lost < n:
+        low, high = ax.get_ylim()
+        dots = shown(ax)[0][:, 1]
+        assert low <= dots.min() <= dots.max() <= high
+
+
 @pytest.mark.parametrize(
     ("values", "basin", "scale"),
     [
