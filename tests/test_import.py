@@ -15,43 +15,47 @@ PUBLIC = [name for name in dir(jamsgrad) if name[0] != "_"]
 DOCUMENTED = [name for name in PUBLIC if callable(getattr(jamsgrad, name))]
 
 
-def told(code):
-    """The value of an expression of `jamsgrad` and `sys`, in a fresh process."""
-    code = f"import json, sys, jamsgrad; print(json.dumps({code}))"
-    command = [sys.executable, "-W", "error", "-c", code]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+PICTURES = "jamsgrad.plots.waterfall.__module__, jamsgrad.plots is sys.modules['jamsgrad.plots']"
+TOLD = {  # name: an expression of `jamsgrad` and `sys`, in this order
+    "imported": "sorted(sys.modules)",  # by `import jamsgrad`
+    "listed": "dir(jamsgrad)",
+    "held": "[*vars(jamsgrad)]",
+    "used": f"[{PICTURES}]",
+    "imported then": "sorted(sys.modules)",
+}
 
 
 @pytest.fixture(scope="module")
-def imported():
-    """The names of all modules that `import jamsgrad` loads."""
-    return told("sorted(sys.modules)")
+def told():
+    """The values of those expressions in a fresh process."""
+    values = ", ".join(f"{name!r}: {code}" for name, code in TOLD.items())
+    code = f"import json, sys, jamsgrad; print(json.dumps({{{values}}}))"
+    command = [sys.executable, "-W", "error", "-c", code]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.parametrize(
     "heavy",
     ["matplotlib", "scipy.stats", "torch", "tqdm", "orbax", "chex", "jax.extend.core"],
 )
-def test_import_leaves_out(imported, heavy):
+def test_import_leaves_out(told, heavy):
+    imported = told["imported"]
     assert "jamsgrad" in imported
     assert not [name for name in imported if name == heavy or name.startswith(heavy + ".")]
 
 
-def test_only_the_pictures_wait_until_they_are_used():
-    listed, held = told("[dir(jamsgrad), [*vars(jamsgrad)]]")
-    public = {name for name in listed if name[0] != "_"}
+def test_only_the_pictures_wait_until_they_are_used(told):
+    public = {name for name in told["listed"] if name[0] != "_"}
     assert public == {*PUBLIC}
-    assert public - {*held} == {"plots"}
+    assert public - {*told["held"]} == {"plots"}
 
 
-def test_the_pictures_need_no_import_of_their_own():
-    matplotlib = "'matplotlib' in sys.modules"
-    used = "jamsgrad.plots.waterfall.__module__, jamsgrad.plots is sys.modules['jamsgrad.plots']"
-    before, module, same, after = told(f"[{matplotlib}, {used}, {matplotlib}]")
-    assert not before
+def test_the_pictures_need_no_import_of_their_own(told):
+    module, same = told["used"]
+    assert "matplotlib" not in told["imported"]
     assert module.startswith("jamsgrad.plots.")
     assert same
-    assert after
+    assert "matplotlib" in told["imported then"]
 
 
 def test_a_typo_is_an_attribute_error():

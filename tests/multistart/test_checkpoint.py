@@ -1,11 +1,12 @@
 """A search that is stopped or killed and begun again ends in the bits of one that never was."""
 
 import re
+import resource
 import signal
-import subprocess
 import sys
-from pathlib import Path
+import warnings
 
+import apart
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,6 @@ from jamsgrad import Status, amsgrad, multistart, problems
 
 pytest.importorskip("orbax.checkpoint")
 
-HERE = Path(__file__).parent
 BOX = problems.himmelblau.bounds
 AMSGRAD = amsgrad(0.3, b2=0.99)
 
@@ -248,60 +248,39 @@ def test_one_folder_serves_one_search_at_a_time(tmp_path):
 # What goes wrong in the file system leaves orbax with threads that complain later: each such thing
 # happens in a process of its own.
 
-BROKEN = """
-import sys
-from pathlib import Path
+def truncated(folder):
+    """The error of a search whose checkpoint is cut to half."""
+    search(checkpoint=folder, callback=stop_after(1))
+    data = [p for p in folder.rglob("*") if p.is_file() and p.parent.name == "d"]
+    assert data
+    for file in data:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        search(checkpoint=folder)
+    return [str(error.value)]
 
-sys.path[:0] = sys.argv[1:3]
-from test_checkpoint import search, stop_after
 
-folder = Path(sys.argv[3])
-search(checkpoint=folder, callback=stop_after(1))
-data = [p for p in folder.rglob("*") if p.is_file() and p.parent.name == "d"]
-assert data
-for file in data:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-try:
-    search(checkpoint=folder)
-except ValueError as error:
-    print(error)
-"""
-
-FULL = """
-import resource, signal, sys, warnings
-
-sys.path[:0] = sys.argv[1:3]
-from test_checkpoint import rows, same_bits, search
-
-expected = rows(search())
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    result = search(checkpoint=sys.argv[3])
-assert same_bits(rows(result), expected)
-print(*(warning.message for warning in caught))
-"""
+def disk_full(folder):
+    """The warnings of a search that cannot write its checkpoint."""
+    expected = rows(search())
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = search(checkpoint=folder)
+    assert same_bits(rows(result), expected)
+    return [str(warning.message) for warning in caught]
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        (BROKEN, "is broken: what was found cannot be read; nothing was"),
-        (FULL, "was not written: "),
-    ],
+    ("search_in", "said"),
+    [(truncated, "is broken: what was found cannot be read; nothing was"), (disk_full, "was not written: ")],
     ids=["truncated files", "a full disk"],
 )
-def test_a_failing_file_system_is_told_and_loses_no_result(tmp_path, script, said):
-    folder = str(tmp_path / "folder")
-    ran = subprocess.run(
-        [sys.executable, "-c", script, HERE, HERE.parent, folder],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert f"checkpoint={folder!r} {said}" in ran.stdout
+def test_a_failing_file_system_is_told_and_loses_no_result(tmp_path, search_in, said):
+    folder = tmp_path / "folder"
+    (told,) = apart.told(search_in, (folder,))
+    assert f"checkpoint={str(folder)!r} {said}" in " ".join(told)
 
 
 def test_without_orbax_the_extra_is_named(tmp_path, monkeypatch):
@@ -322,30 +301,22 @@ def long_search(**options):
     return multistart(problem.fun, problem.bounds, amsgrad(0.1), **given, **options)
 
 
-KILLED = """
-import sys
-
-import jax
-
-sys.path[:0] = sys.argv[1:3]
-jax.config.update("jax_enable_x64", True)
-from test_checkpoint import long_search
-
-show = lambda progress: print(progress.done, flush=True)
-long_search(checkpoint=sys.argv[3], checkpoint_every=0, callback=show)
-"""
+def long_search_shown(folder, shown):
+    """It tells through a pipe how far it has come."""
+    long_search(checkpoint=folder, checkpoint_every=0, callback=lambda p: shown.send(p.done))
 
 
 def test_killed_again_and_again_it_ends_in_the_same_bits(tmp_path):
     folder, done = tmp_path / "checkpoint", [0]
-    command = [sys.executable, "-W", "error", "-c", KILLED, HERE, HERE.parent, folder]
-    for wait in np.random.default_rng(0).integers(4, 8, size=3):  # lines of its output
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            lines = [process.stdout.readline() for _ in range(wait)]
-            process.kill()
-            process.wait()
-        assert process.returncode == -signal.SIGKILL
-        done.append(int(lines[0]))
+    for times in np.random.default_rng(0).integers(4, 8, size=3):
+        seen, shown = apart.FORKED.Pipe(duplex=False)
+        process = apart.begin(long_search_shown, folder, shown)
+        shown.close()  # so that a process that ends early is no endless wait
+        told = [seen.recv() for _ in range(times)]
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        done.append(told[0])
     assert sorted(done) == done  # it went on where it was, and did not begin again
     assert done[-1] > 0
     resumed = long_search(checkpoint=folder, callback=lambda progress: done.append(progress.done))

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
-import scipy.stats
 from reference import same_bits
 
 from jamsgrad._multistart import starts as _starts
@@ -61,6 +60,8 @@ def test_a_uniform_start_is_a_function_of_the_key_and_its_number():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_starts_fill_the_box_evenly(method):
+    import scipy.stats  # takes a second in each process, and few tests need it
+
     starts = np.asarray(sample_starts(KEY, 4096, BOX, method))
     units = (starts - BOX[0]) / (BOX[1] - BOX[0])
     for i, unit in enumerate(units.T):
