@@ -8,18 +8,28 @@ import tempfile
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"  # not an XLA flag: examples may ask for as many
 os.environ.setdefault("MPLBACKEND", "agg")
-# Most of the time would go into compiling: all processes of a run share what one has compiled.
-if "PYTEST_XDIST_WORKER" not in os.environ:  # nor do its workers make a folder of their own
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the workers of xdist fill the cores
+# All processes of a run share what one has compiled. The folder is empty at first, and goes with
+# the run; the workers of xdist have it from the process that started them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jamsgrad-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import pytest
+from quick import compile_quickly
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+compile_quickly(True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Compile as users do where bits or printed digits are tested, and quickly elsewhere."""
+    compile_quickly(item.get_closest_marker("as_users_compile") is None)
 
 
 @pytest.fixture
@@ -33,10 +43,11 @@ def jax_of_a_reader():
         yield
 
 
-collect_ignore = ["data"]  # scripts that wrote the data with libraries that tests do not need
-
-
 def pytest_collection_finish():
-    """Spare the garbage collector all that was imported."""
+    """Collect garbage seldom, and never look at what was imported."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+collect_ignore = ["data"]  # scripts that wrote the data with libraries that tests do not need

@@ -25,7 +25,7 @@ EXAMPLES = {  # name: arguments, and the files it writes
     ),
     "sharded_multistart.py": (["--processes", "2"], ["sharded_multistart.npz"]),
     "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
-    "adam_fails.py": (["--steps", "1000000"], ["adam_fails.png"]),
+    "adam_fails.py": (["--steps", "600000"], ["adam_fails.png"]),
     "conventions.py": ([], ["conventions.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
     "from_pytorch.py": ([], ["from_pytorch.png"]),
@@ -114,7 +114,7 @@ def test_adam_fails_where_amsgrad_does_not(run):
         for name, numbers in re.findall(r"(.*) ends at (.*)", run("adam_fails.py")[0])
     }
     assert len(ends["stochastic", "Adam"]) == len(ends["stochastic", "AMSGrad"]) == 6
-    for setting in ("online", "stochastic"):  # after a million steps not all six have arrived
+    for setting in ("online", "stochastic"):  # by then not all six have arrived
         assert min(ends[setting, "Adam"]) > 0.9
         assert max(ends[setting, "AMSGrad"]) < 0.7
         assert np.median(ends[setting, "AMSGrad"]) < -0.8

@@ -439,6 +439,7 @@ def test_a_million_starts_are_a_number_like_others():
     assert [minimum.count for minimum in result.minima] == [2**20]
 
 
+@pytest.mark.as_users_compile
 def test_lanes_for_which_there_are_no_starts_cost_nothing():
     few, most = (many(n_starts=5, lanes=lanes) for lanes in (16, 2**31 - 1))
     assert same_bits((few.x, few.n_steps), (most.x, most.n_steps))

@@ -32,5 +32,6 @@ def told(function, *calls):
     function = partial(call, function.__module__, function.__name__)
     with ProcessPoolExecutor(len(calls), mp_context=FORKED) as pool:
         return [
-            future.result(timeout=300) for future in [pool.submit(function, *args) for args in calls]
+            future.result(timeout=300)
+            for future in [pool.submit(function, *args) for args in calls]
         ]

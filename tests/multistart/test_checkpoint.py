@@ -248,6 +248,7 @@ def test_one_folder_serves_one_search_at_a_time(tmp_path):
 # What goes wrong in the file system leaves orbax with threads that complain later: each such thing
 # happens in a process of its own.
 
+
 def truncated(folder):
     """The error of a search whose checkpoint is cut to half."""
     search(checkpoint=folder, callback=stop_after(1))
@@ -306,6 +307,7 @@ def long_search_shown(folder, shown):
     long_search(checkpoint=folder, checkpoint_every=0, callback=lambda p: shown.send(p.done))
 
 
+@pytest.mark.as_users_compile
 def test_killed_again_and_again_it_ends_in_the_same_bits(tmp_path):
     folder, done = tmp_path / "checkpoint", [0]
     for times in np.random.default_rng(0).integers(4, 8, size=3):

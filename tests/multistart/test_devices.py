@@ -17,6 +17,8 @@ from jamsgrad import (
 )
 from jamsgrad._multistart import devices
 
+pytestmark = pytest.mark.as_users_compile
+
 # Devices, lanes, watchers
 
 

@@ -15,6 +15,8 @@ from jamsgrad._search.step import Record, Search
 from jamsgrad._search.stopping import stop_options
 from jamsgrad._search.task import Task
 
+pytestmark = pytest.mark.as_users_compile
+
 OPTIMIZER = amsgrad(0.1, b2=0.99)
 GTOL = {"each ends alone": 1e-2, "all end together": None}
 STATUSES = {

@@ -140,6 +140,7 @@ def fixed():
     return search(gtol=None, max_steps=200, radius=1.0, value=np.nan)
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize("mesh", MESHES)
 def test_without_tolerances_many_devices_give_the_bits_of_one(fixed, mesh):
     options = {"gtol": None, "max_steps": 200, "radius": 1.0, "value": np.nan}

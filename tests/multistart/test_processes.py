@@ -11,6 +11,8 @@ from jamsgrad import MultiStartResult, amsgrad, multistart, problems
 
 pytest.importorskip("orbax.checkpoint")
 
+pytestmark = pytest.mark.as_users_compile
+
 OPTIMIZER = amsgrad(0.3, b2=0.99)
 
 

@@ -154,6 +154,7 @@ def test_complex_moments_use_the_magnitude(convention):
     assert state[0].m.dtype == "complex128"
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_gradients_are_averaged_in_float32(dtype):
     grads = jnp.asarray(gradients((30, 4), scale=1000.0), dtype)  # squares overflow float16
@@ -414,6 +415,7 @@ def test_shapes_and_dtypes_are_those_of_the_parameters_and_never_change(dtype, c
     chex.assert_trees_all_equal_shapes_and_dtypes(updates, params)
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize("grad_dtype", ["bfloat16", "float16", "float64"])
 def test_mixed_precision_does_not_drift_inside_scan(grad_dtype):
     grads = jnp.asarray(gradients((20, 4)), grad_dtype)
@@ -531,6 +533,7 @@ def test_traced_hyperparameters_are_not_checked():
     assert np.all(jax.jit(update)(0.8, 0.95, -1e9, 0.0) < 0)
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("convention", ["optax", "keras"])
 @pytest.mark.parametrize(
@@ -709,6 +712,7 @@ def test_scan_over_a_thousand_steps_equals_a_loop_of_jit():
     assert_trees_close((params, state), (path[-1], last), rtol=1e-5)
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_run_resumes_bit_for_bit_from_a_file(dtype, tmp_path):
     optimizer = jamsgrad.amsgrad(jamsgrad.schedules.inverse_sqrt(0.1), convention="optax")

@@ -76,6 +76,7 @@ def test_all_golden_cases_are_here():
     assert {case["convention"] for case in CASES} == {*CONVENTIONS, "custom"}
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_golden_trajectories(case, dtype):
@@ -124,6 +125,7 @@ def test_the_reference_of_these_tests_agrees_with_the_golden_trajectories(case):
     assert errors(path, golden).max() < 1e-12
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize(
     "case", [case for case in CASES if "last_line" in case], ids=lambda case: case["name"]
 )

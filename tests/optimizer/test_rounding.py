@@ -309,6 +309,7 @@ def start_and_step(moment_dtype):
     return (START, optimizer.init(START)), steps
 
 
+@pytest.mark.as_users_compile
 @LOW
 def test_a_run_saved_through_a_uint16_view_resumes_bit_for_bit(moment_dtype, tmp_path):
     start, steps = start_and_step(moment_dtype)
@@ -323,6 +324,7 @@ def test_a_run_saved_through_a_uint16_view_resumes_bit_for_bit(moment_dtype, tmp
     assert same_bits(resumed, steps(*start, GRADS))
 
 
+@pytest.mark.as_users_compile
 @LOW
 def test_a_sharded_run_saved_by_orbax_resumes_bit_for_bit(moment_dtype, tmp_path):
     ocp = pytest.importorskip("orbax.checkpoint")
@@ -340,6 +342,7 @@ def test_a_sharded_run_saved_by_orbax_resumes_bit_for_bit(moment_dtype, tmp_path
     assert same_bits(update(g, loaded), update(g, half))
 
 
+@pytest.mark.as_users_compile
 @LOW
 def test_the_same_bits_sharded_or_not(moment_dtype):
     optimizer = scale_by_amsgrad(moment_dtype=moment_dtype)
@@ -353,6 +356,7 @@ def test_the_same_bits_sharded_or_not(moment_dtype):
         assert same_bits((u_local, local), (u_spread, spread))
 
 
+@pytest.mark.as_users_compile
 def test_the_sharded_update_needs_no_communication():
     optimizer = scale_by_amsgrad(moment_dtype="bfloat16")
     g = jax.device_put(START, sharding())
@@ -360,6 +364,7 @@ def test_the_sharded_update_needs_no_communication():
     assert not re.findall(r"all-gather|all-reduce|all-to-all|collective-permute", text)
 
 
+@pytest.mark.as_users_compile
 @LOW
 def test_multi_steps_keeps_low_precision_moments(moment_dtype):
     optimizer = optax.MultiSteps(
@@ -382,6 +387,7 @@ def test_tree_map_params_finds_low_precision_moments(moment_dtype):
     assert same_bits(doubled[0].v_weight, state[0].v_weight)
 
 
+@pytest.mark.as_users_compile
 def test_each_replica_of_vmap_shares_the_dither():
     optimizer = scale_by_amsgrad(moment_dtype="bfloat16")
     batch = jnp.stack([GRADS[0]] * 3)

@@ -36,6 +36,7 @@ def rosenbrock(x, a=1.0, b=100.0):
 # The numbers
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize(
     ("eps", "key"),
     [(0.0, "traj_tutorial_published_eps0"), (1e-8, "traj_tutorial_published_eps1e-8")],
@@ -120,6 +121,7 @@ def test_every_row_holds_the_value_and_the_gradient_of_its_point(
 # The path
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize(("every", "rows"), [(7, 5), (23, 2), (24, 2)])
 @LOOPS
 def test_every_kth_row_is_recorded_with_the_start(every, rows, loop):
@@ -160,6 +162,7 @@ def test_no_path_without_record_every():
 SCHEDULED = amsgrad(0.01, optax.exponential_decay(0.9, 1, 0.999), convention="optax")
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize(("optimizer", "loop"), [(SCHEDULED, "while"), (AMSGRAD, "scan")])
 def test_1000_steps_are_400_and_600_bit_for_bit(optimizer, loop):
     run = partial(minimize, rosenbrock, optimizer=optimizer, gtol=None, record_every=1, loop=loop)
@@ -186,6 +189,7 @@ def test_a_converged_search_continues_without_a_step():
 # Two loops
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize(
     ("options", "status"),
     [

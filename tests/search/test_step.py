@@ -514,6 +514,7 @@ def test_a_stopped_state_changes_no_more(options):
     assert same_bits(stopped, later)
 
 
+@pytest.mark.as_users_compile
 @pytest.mark.parametrize(
     ("points", "options", "status"),
     [
@@ -532,6 +533,7 @@ def test_in_lanes_only_the_record_rests(points, options, status):
     assert status == Status.NONFINITE or free[-1].state.x == points[4]
 
 
+@pytest.mark.as_users_compile
 def test_a_step_does_not_depend_on_its_lane():
     stop = stop_options(50, 1e-2, None, 1e-9, 2)
     one = Search(Task(square, amsgrad(0.1), (), None, stop))
