@@ -91,7 +91,11 @@ def steps(n):
     fun, x0 = problems.rosenbrock(10).fun, jnp.full(10, -1.0)
     options = {"max_steps": int(20e3 * n), "gtol": 1e-9}
     optimizer = jamsgrad.amsgrad(1e-3, b2=0.99)
-    return cpu_seconds(lambda: jamsgrad.minimize(fun, x0, optimizer, **options).n_steps.item())
+
+    def run():
+        return int(jamsgrad.minimize(fun, x0, optimizer, **options).n_steps)
+
+    return cpu_seconds(run)
 
 
 def update(n, moment_dtype=None):

@@ -170,7 +170,9 @@ def minimize(
 
     Args:
       fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar, or (scalar, aux)
-        with `has_aux`.
+        with `has_aux`. What it reads besides its arguments is read once, when it is first traced:
+        hand changing data over in `args`. It is traced anew where the globals, the variables or the
+        attributes that its code names are other objects than before.
       x0: the start, an array or a tree of arrays, floating, integers being taken as floats; inside
         the bounds. Under `jit` and `vmap`, where it cannot be checked, it is projected onto them. A
         list is a tree of its numbers: `jnp.array([1.0, 2.0])` is the array.

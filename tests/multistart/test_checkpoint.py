@@ -275,7 +275,10 @@ def disk_full(folder):
 
 @pytest.mark.parametrize(
     ("search_in", "said"),
-    [(truncated, "is broken: what was found cannot be read; nothing was"), (disk_full, "was not written: ")],
+    [
+        (truncated, "is broken: what was found cannot be read; nothing was"),
+        (disk_full, "was not written: "),
+    ],
     ids=["truncated files", "a full disk"],
 )
 def test_a_failing_file_system_is_told_and_loses_no_result(tmp_path, search_in, said):
