@@ -189,7 +189,9 @@ def test_what_is_no_optimizer_is_told_how_to_become_one(search, optimizer, said)
         search(optimizer=optimizer)
 
 
-@pytest.mark.parametrize("arg", ["mse", {"loss": len}, [object()]], ids=repr)
+@pytest.mark.parametrize(
+    "arg", ["mse", {"loss": len}, [object()]], ids=["word", "function", "object"]
+)
 @ALL
 def test_what_cannot_be_traced_goes_in_by_partial(search, arg):
     with pytest.raises(TypeError, match=r"args\[0\].* must be .*functools.partial.*made once"):
@@ -277,7 +279,11 @@ def test_integers_become_floats_of_the_default_dtype():
     assert found.starts[:3].tolist() == [[0, 1], [1, 1], [2, 2]]
 
 
-@pytest.mark.parametrize("x0", [True, np.array([False]), "1", [1.0, "a"], object()], ids=str)
+@pytest.mark.parametrize(
+    "x0",
+    [True, np.array([False]), "1", [1.0, "a"], object()],
+    ids=["bool", "bools", "word", "mixed", "object"],
+)
 def test_what_is_no_number_is_no_start(x0):
     with pytest.raises(TypeError, match="x0"):
         minimize(bowl, x0, SGD)
