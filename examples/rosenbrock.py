@@ -19,7 +19,7 @@ from jamsgrad import plots, problems
 
 ROSENBROCK = problems.rosenbrock(2)
 START = (-1.2, 1.0)
-VIEW = ((-1.5, -0.5), (1.5, 1.5))  # lower and upper corner of the pictures
+VIEW = ([-1.5, -0.5], [1.5, 1.5])  # lower and upper corner of the pictures
 
 
 def search(optimizer, steps):

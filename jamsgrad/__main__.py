@@ -22,7 +22,7 @@ def check() -> str:
     """One search that must come out right."""
     problem = jamsgrad.problems.bowl
     result = jamsgrad.minimize(
-        problem.fun, jnp.array([0.8, -0.6]), jamsgrad.amsgrad(0.1), bounds=problem.bounds
+        problem.fun, jnp.array([0.8, -0.6]), jamsgrad.amsgrad(0.1), bounds=problem.bounds, gtol=1e-5
     )
     error = float(jnp.max(jnp.abs(result.x)))
     works = bool(result.success) and error < 1e-4

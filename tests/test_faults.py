@@ -270,6 +270,7 @@ def test_what_is_no_objective_and_no_optimizer_is_refused(search, case):
 
 
 @BOTH
+@pytest.mark.filterwarnings("ignore:no derivative of fun reaches x")
 @pytest.mark.parametrize("value", [3.0, np.float32(3), np.array(3.0)], ids=repr)
 def test_a_value_may_be_any_kind_of_number(search, value):
     result = search(fun=lambda x: value)

@@ -61,7 +61,12 @@ def load_result(
     minima, args = [Minimum(**minimum) for minimum in saved["minima"]], saved["args"]
     ends = saved["bounds"] or {}
     if like is not None:
-        minima = [minimum._replace(x=into("like", minimum.x, like)) for minimum in minima]
+        minima = [
+            minimum._replace(
+                x=into("like", minimum.x, like), extent=into("like", minimum.extent, like)
+            )
+            for minimum in minima
+        ]
         record["x"] = into("like", record["x"], like)
         rest["starts"] = into("like", rest["starts"], like)
         ends = {end: into("like", tree, like) for end, tree in ends.items()}

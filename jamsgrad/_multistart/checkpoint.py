@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jamsgrad._multistart.devices import Program
-from jamsgrad._multistart.identity import Identity
 from jamsgrad._multistart.lanes import Queue
 from jamsgrad._search.stopping import Status
 from jamsgrad._tree import with_keys, without_keys
@@ -21,6 +20,27 @@ try:
     import fcntl
 except ImportError:  # Windows; nothing keeps two searches from writing to one folder there
     fcntl = None
+
+
+VERSION = "the version of jamsgrad"
+
+
+class Identity(NamedTuple):
+    """Whose a checkpoint is.
+
+    Attributes:
+      search: what it must share with the program that loads it, part by part.
+      layout: what it must share for the searches under way to go on bit for bit. Those that have
+        ended are kept in any case.
+    """
+
+    search: dict[str, str]
+    layout: dict[str, str]
+
+    def differs(self, saved: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """The parts in which a saved identity is of another search."""
+        other = saved.get("search", {VERSION: "one that had no such part"})
+        return [name for name, mine in self.search.items() if other.get(name, mine) != mine]
 
 
 class Checkpoint(NamedTuple):

@@ -2,38 +2,19 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
 from jamsgrad._jit import Split
+from jamsgrad._multistart.checkpoint import VERSION, Identity
 from jamsgrad._multistart.devices import Program
 from jamsgrad._search.step import Search
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Tree, without_keys
 
-_VERSION = "the version of jamsgrad"
 _FORMAT = "3"  # of what a checkpoint holds; another one cannot be read
-
-
-class Identity(NamedTuple):
-    """Whose a checkpoint is.
-
-    Attributes:
-      search: what it must share with the program that loads it, part by part.
-      layout: what it must share for the searches under way to go on bit for bit. Those that have
-        ended are kept in any case.
-    """
-
-    search: dict[str, str]
-    layout: dict[str, str]
-
-    def differs(self, saved: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """The parts in which a saved identity is of another search."""
-        other = saved.get("search", {_VERSION: "one that had no such part"})
-        return [name for name, mine in self.search.items() if other.get(name, mine) != mine]
 
 
 def identity(program: Program) -> Identity:
@@ -55,7 +36,7 @@ def identity(program: Program) -> Identity:
     jax_version = jax.__version__
     return Identity(
         search={
-            _VERSION: _FORMAT,
+            VERSION: _FORMAT,
             "fun or optimizer": _digest([values]),
             # Another version may write the same function otherwise, which then says nothing.
             f"fun or optimizer as JAX {jax_version} traces it": _digest(

@@ -68,8 +68,9 @@ class Result(HasRecord[jax.Array]):
     Example:
       >>> import jax.numpy as jnp
       >>> import jamsgrad
-      >>> jamsgrad.minimize(jnp.square, jnp.array(1.0), jamsgrad.amsgrad(0.5))
-      GTOL after 2 steps: Converged: no component of the gradient is larger than gtol.
+      >>> import optax
+      >>> jamsgrad.minimize(jnp.square, jnp.array(1.0), optax.sgd(0.5))
+      GTOL after 1 steps: Converged: no component of the gradient is larger than gtol.
               x: 0.0
             fun: 0
       grad_norm: 0
@@ -215,7 +216,8 @@ def minimize(
       >>> def f(x, center):
       ...     return jnp.sum((x - center) ** 2)
       >>> optimizer = jamsgrad.amsgrad(0.1, b2=0.99)
-      >>> result = jamsgrad.minimize(f, jnp.zeros(2), optimizer, args=(jnp.array([1.0, 2.0]),))
+      >>> center = jnp.array([1.0, 2.0])
+      >>> result = jamsgrad.minimize(f, jnp.zeros(2), optimizer, args=(center,), gtol=1e-4)
       >>> bool(result.success), result.reason.name
       (True, 'GTOL')
       >>> print(jnp.round(result.x, 3))

@@ -38,7 +38,8 @@ class Problem(NamedTuple):
       >>> booth = problems.booth
       >>> booth.minimizers, booth.minimum
       (array([[1., 3.]]), 0.0)
-      >>> result = minimize(booth.fun, jnp.zeros(2), amsgrad(0.3, b2=0.99), bounds=booth.bounds)
+      >>> optimizer = amsgrad(0.3, b2=0.99)
+      >>> result = minimize(booth.fun, jnp.zeros(2), optimizer, bounds=booth.bounds, gtol=1e-4)
       >>> [round(x, 3) for x in result.x.tolist()]
       [1.0, 3.0]
     """

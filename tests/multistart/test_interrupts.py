@@ -179,6 +179,7 @@ def test_where_another_process_fails_this_one_says_so(monkeypatch):
     assert np.all(raised.value.result.status == Status.STOPPED)
 
 
+@pytest.mark.filterwarnings("ignore:no derivative of fun reaches x")
 def test_an_error_in_the_compiled_program_comes_through():
     def fun(x):
         shape = jax.ShapeDtypeStruct((), x.dtype)

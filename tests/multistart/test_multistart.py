@@ -157,6 +157,7 @@ def test_without_tolerances_every_start_gets_the_result_of_minimize(fixed):
     assert set(np.asarray(fixed.status)) == {Status.COMPLETED, Status.NONFINITE}
 
 
+@pytest.mark.as_users_compile
 def test_without_tolerances_a_search_that_is_ended_has_what_it_found_so_far(fixed):
     options = {"gtol": None, "max_steps": 200, "radius": 1.0, "value": np.nan}
     result = search(callback=stop, **options)  # in the middle of the first lanes' steps

@@ -28,7 +28,7 @@ def test_bounds_in_every_form_are_the_limits(bounds):
     [((1, 1.9), 1), ((1.9, 1), 1), ((1, 2.1), "auto"), ((2.1, 1), "auto")],
 )
 def test_the_aspect_is_equal_where_the_sides_are_of_similar_size(sides, aspect):
-    assert plots.contour((problems.bowl.fun, ([0, 0], sides)), **SMALL).get_aspect() == aspect
+    assert plots.contour((problems.bowl.fun, ([0, 0], list(sides))), **SMALL).get_aspect() == aspect
 
 
 def test_the_surface_is_the_function():

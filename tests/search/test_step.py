@@ -586,6 +586,6 @@ def test_tolerances_may_be_any_number(name, tolerance):
 def test_a_traced_tolerance_may_have_another_dtype(name, status):
     def run(tolerance):
         x0, off = jnp.float32(1), OFF | {name: tolerance}
-        return minimize(lambda x: 1 + x**2, x0, optax.sgd(0.25), **off)
+        return minimize(lambda x: 1 + (x - 1) ** 2, 1 + x0, optax.sgd(0.25), **off)
 
     assert jax.jit(run)(jnp.float64(0.1)).status == status
