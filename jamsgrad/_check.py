@@ -3,7 +3,7 @@
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -154,3 +154,10 @@ def _converted(
         with contextlib.suppress(*fails):
             return convert(value)
     raise TypeError(f"{name} must be {expected}, got {value!r} of type {type(value).__name__}")
+
+
+@contextlib.contextmanager
+def nan_is_data() -> Iterator[None]:
+    """Keep JAX from raising at values that are not finite: statuses tell of them."""
+    with jax.debug_nans(False), jax.debug_infs(False):
+        yield

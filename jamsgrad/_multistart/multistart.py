@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jamsgrad import _check
+from jamsgrad._check import nan_is_data
 from jamsgrad._multistart import devices
 from jamsgrad._multistart.checkpoint import opened
 from jamsgrad._multistart.devices import copied
@@ -29,7 +30,7 @@ from jamsgrad._multistart.identity import identity
 from jamsgrad._multistart.result import MultiStartResult
 from jamsgrad._multistart.starts import Sampler, starts_and_box
 from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
-from jamsgrad._search.stopping import Status, nan_is_data
+from jamsgrad._search.stopping import Status
 from jamsgrad._tree import PRNGKey, Tree
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import optax
 
 from jamsgrad import _check
+from jamsgrad._check import nan_is_data
 from jamsgrad._jit import as_searched
 from jamsgrad._minima.minima import Minimum, distinct_minima
 from jamsgrad._multistart import archive
 from jamsgrad._multistart.summary import best_point, table
 from jamsgrad._search.minimize import Result, minimize
 from jamsgrad._search.step import HasRecord, Record
-from jamsgrad._search.stopping import Status, nan_is_data
+from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree, as_row
 

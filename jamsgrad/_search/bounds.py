@@ -8,7 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jamsgrad import _check
-from jamsgrad._search.stopping import nan_is_data
+from jamsgrad._check import nan_is_data
 from jamsgrad._tree import as_row
 
 A_TUPLE = "a tuple of bounds is (lower, upper): pairs (low, high) go in a list"

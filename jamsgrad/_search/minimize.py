@@ -13,10 +13,11 @@ from jax import lax
 from jax.core import Tracer
 
 from jamsgrad import _check
+from jamsgrad._check import nan_is_data
 from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.step import HasRecord, Here, Record, Search, State
-from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, nan_is_data, stop_options
+from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
 from jamsgrad._search.task import Point, Task
 from jamsgrad._tree import Numeric, Tree, ceil_div
 

@@ -1,7 +1,5 @@
 """When a search stops, why, and in which order the rules are asked."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -69,13 +67,6 @@ NO_SLOPE = (
     "Converged after 0 steps, because the gradient is exactly 0 at the start: a stationary point, "
     "or a function that is flat there, as on a plateau or after round or argmax; try other starts."
 )
-
-
-@contextmanager
-def nan_is_data() -> Iterator[None]:
-    """Keep JAX from raising at values that are not finite: statuses tell of them."""
-    with jax.debug_nans(False), jax.debug_infs(False):
-        yield
 
 
 @jax.tree_util.register_static

@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 
 from jamsgrad import _check
+from jamsgrad._check import nan_is_data
 from jamsgrad._search import bounds as _bounds
-from jamsgrad._search.stopping import nan_is_data
 from jamsgrad._search.task import checked_objective
 from jamsgrad.plots import _axes
 from jamsgrad.problems import Problem
