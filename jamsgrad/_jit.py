@@ -131,6 +131,12 @@ class Read:
         return self
 
 
+def inner_programs(equation: Tree) -> list[Tree]:
+    """The programs that an equation of one runs, such as the branches of a `cond`."""
+    leaves = jax.tree.leaves(list(equation.params.values()))
+    return [leaf for leaf in leaves if hasattr(leaf, "eqns")]
+
+
 def as_searched(fun: Tree) -> contextlib.AbstractContextManager:
     """The setting of 64 bits that a `Read` needs, and that of now for other functions."""
     read = getattr(fun, "func", None)

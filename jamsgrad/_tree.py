@@ -1,6 +1,6 @@
 """Helpers for trees of arrays: points as rows of real numbers, and what `jax.tree` leaves out."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 else:  # nothing of chex is needed at run time
     Numeric = PRNGKey = Any
 
+Whole = TypeVar("Whole", int, jax.Array)
 Tree: TypeAlias = Any  # a pytree of arrays; type checkers have no better name for one
 
 
@@ -76,7 +77,7 @@ def as_float(x: Numeric) -> Numeric:
     return x if floating else jnp.asarray(x, float)
 
 
-def ceil_div(a: int, b: int) -> int:
+def ceil_div(a: Whole, b: int) -> Whole:
     """The quotient a / b, rounded up."""
     return -(-a // b)
 

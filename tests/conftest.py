@@ -44,10 +44,8 @@ def jax_of_a_reader():
 
 
 def pytest_collection_finish():
-    """Collect garbage seldom, and never look at what was imported."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    """Collect garbage seldom."""
+    gc.set_threshold(50_000, 20, 100)
 
 
 collect_ignore = ["data"]  # scripts that wrote the data with libraries that tests do not need

@@ -8,6 +8,7 @@ import scipy  # its modules load when first used
 
 from jamsgrad._minima.barrier import Between, between
 from jamsgrad._minima.objective import RowObjective
+from jamsgrad._tree import ceil_div
 
 _FEW = 64  # leaders, found without a tree: its module takes a third of a second to load
 _MANY = 1000  # leaders: where there are more, most of those to come lead nothing but themselves
@@ -165,7 +166,7 @@ def _neighbours(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarr
     near = np.asarray(tree.query(points, 9, p=np.inf, distance_upper_bound=radius)[1])
     (lonely,) = np.nonzero(near[:, 4] == len(points))  # the point itself is the first
     if lonely.size:
-        some = np.arange(0, len(points), -(-len(points) // _FAR))
+        some = np.arange(0, len(points), ceil_div(len(points), _FAR))
         tree = tree if len(some) == len(points) else scipy.spatial.KDTree(points[some])
         far = np.full((len(points), 5), len(points))
         far[lonely] = some[tree.query(points[lonely], 5, p=np.inf)[1]]

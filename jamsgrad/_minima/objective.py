@@ -45,12 +45,19 @@ class RowObjective:
             rows = rows[n:]
         return np.concatenate(found)
 
-    def derivatives(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The gradient and the Hessian at a row of shape (d,)."""
+    def derivatives(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The gradient and the Hessian at a row of shape (d,); None unless there are finite ones.
+
+        A custom derivative may not have a second one.
+        """
         at_once = None if self.lanes is None or self.lanes >= row.size else self.lanes
         some = row.astype(self.dtype)
-        grad, hessian = _derivatives((self.fun, at_once), self.args, self.like, some)
-        return np.asarray(grad), np.asarray(hessian)
+        try:
+            found = _derivatives((self.fun, at_once), self.args, self.like, some)
+        except (TypeError, ValueError, NotImplementedError):
+            return None
+        grad, hessian = map(np.asarray, found)
+        return (grad, hessian) if np.isfinite(grad).all() and np.isfinite(hessian).all() else None
 
     @cached_property
     def relief(self) -> float:

@@ -75,11 +75,14 @@ def _bend(objective: RowObjective, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     bend = np.zeros(len(a))
     for _ in range(_NEWTON):
         middle = np.clip((a + b) / 2 + bend * scale, objective.low, objective.high)
+        derivatives = objective.derivatives(middle)
+        if derivatives is None:
+            break
+        grad, hessian = derivatives
         try:
-            grad, hessian = objective.derivatives(middle)
             curvature, axes = np.linalg.eigh(across @ (scale[:, None] * hessian * scale) @ across)
-        except (TypeError, ValueError, NotImplementedError, np.linalg.LinAlgError):
-            break  # no second derivative, or none that is finite
+        except np.linalg.LinAlgError:  # the scale may take it beyond what numbers hold
+            break
         size = np.abs(curvature)
         stiff = size > _STIFF * size.max()
         step = axes[:, stiff] @ ((axes.T @ across @ (scale * grad))[stiff] / size[stiff])

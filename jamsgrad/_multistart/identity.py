@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from jamsgrad._jit import Split
+from jamsgrad._jit import Split, inner_programs
 from jamsgrad._multistart.checkpoint import VERSION, Identity
 from jamsgrad._multistart.devices import Program
 from jamsgrad._search.step import Search
@@ -57,18 +57,11 @@ def identity(program: Program) -> Identity:
 
 def _constants(program: Tree) -> Iterator[Tree]:
     """The arrays that a program closes over, which are no part of its text."""
-    from jax.extend import core  # noqa: PLC0415, a tenth of a second
-
-    closed: Tree = core.ClosedJaxpr  # pyright: ignore[reportPrivateImportUsage], it is documented
-
-    if isinstance(program, closed):
-        yield from program.consts
-        program = program.jaxpr
+    yield from getattr(program, "consts", ())
     for equation in program.eqns:
-        yield from (x.val for x in equation.invars if isinstance(x, core.Literal))
-        for inner in jax.tree.leaves(list(equation.params.values())):
-            if isinstance(inner, (core.Jaxpr, closed)):
-                yield from _constants(inner)
+        yield from (x.val for x in equation.invars if hasattr(x, "val"))
+        for inner in inner_programs(equation):
+            yield from _constants(inner)
 
 
 def _digest(tree: Tree) -> str:

@@ -140,7 +140,7 @@ def multistart(
     lanes = None if lanes is None else _check.integer("lanes", lanes, 1)
     checkpoint_every = _check.in_range("checkpoint_every", checkpoint_every, 0)
     when = stop_by("multistart", stop)
-    points, box = copied(starts_and_box(key, n_starts, copied(bounds), starts))
+    points, box = copied(starts_and_box(key, n_starts, bounds, starts))
     task = checked_task(fun, optimizer, copied(args), box, when)
 
     with ExitStack() as stack:

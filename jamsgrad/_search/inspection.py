@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from jamsgrad._jit import inner_programs
 from jamsgrad._tree import Tree
 
 _MOST = 4096  # numbers in an array of indices
@@ -27,17 +28,15 @@ def inspect(program: Any, x: Tree) -> None:
     Warns:
       UserWarning: if no derivative reaches x.
     """
-    program, consts = program.jaxpr, program.consts
-    for shape, axis, index in _reads_past_the_end(
-        program, dict(zip(program.constvars, consts, strict=True))
-    ):
+    for shape, axis, index in _reads_past_the_end(program, {}):
         raise IndexError(
             f"fun reads index {index} of an axis of size {shape[axis]}, in an array of shape "
             f"{shape}: JAX would read its last entry instead. x has the shape "
             f"{jax.tree.map(np.shape, x)}, from x0 or the bounds; two variables need bounds such "
             "as ([-5, -5], [5, 5])"
         )
-    if all(_is_zero(program, var) for var in program.outvars[-len(jax.tree.leaves(x)) :]):
+    gradient = program.jaxpr.outvars[-len(jax.tree.leaves(x)) :]
+    if all(_is_zero(program.jaxpr, var) for var in gradient):
         warnings.warn(_NO_DERIVATIVE, stacklevel=2)
 
 
@@ -47,6 +46,9 @@ def _reads_past_the_end(program: Any, known: dict) -> Iterator[tuple[tuple[int, 
     `known` are the variables with known values. It grows by those that follow from them, as far as
     indices are made by the usual few operations. Data are not looked at: indices are few integers.
     """
+    if hasattr(program, "consts"):
+        known |= dict(zip(program.jaxpr.constvars, program.consts, strict=True))
+        program = program.jaxpr
 
     def value(var: Any) -> np.ndarray | None:
         found: Any = var.val if hasattr(var, "val") else known.get(var)
@@ -71,20 +73,14 @@ def _reads_past_the_end(program: Any, known: dict) -> Iterator[tuple[tuple[int, 
             for i, axis in enumerate(params["dimension_numbers"].start_index_map):
                 rows = None if indices is None else indices[..., i]
                 yield from _past(shape, axis, rows, params["slice_sizes"][axis])
-        for part in filter(_is_program, jax.tree.leaves(list(params.values()))):
-            inner, consts = part, {}
-            if hasattr(part, "consts"):
-                inner, consts = (
-                    part.jaxpr,
-                    dict(zip(part.jaxpr.constvars, part.consts, strict=True)),
-                )
+        for inner in inner_programs(equation):
+            inside = {}
             if name in ("jit", "pjit"):
-                consts |= dict(zip(inner.invars, map(value, operands), strict=True))
-            yield from _reads_past_the_end(inner, consts)
+                inside |= dict(zip(inner.jaxpr.invars, map(value, operands), strict=True))
+            yield from _reads_past_the_end(inner, inside)
             if name in ("jit", "pjit"):
-                results = [
-                    var.val if hasattr(var, "val") else consts.get(var) for var in inner.outvars
-                ]
+                ends = inner.jaxpr.outvars
+                results = [var.val if hasattr(var, "val") else inside.get(var) for var in ends]
                 known |= dict(zip(equation.outvars, results, strict=True))
         if name in _FOLDS and all(value(var) is not None for var in operands):
             known[equation.outvars[0]] = _FOLDS[name](params, *map(value, operands))
@@ -99,10 +95,6 @@ def _past(
             yield shape, axis, int(indices.max())
         elif indices.min() < 0:
             yield shape, axis, int(indices.min()) - shape[axis]  # as it was written
-
-
-def _is_program(leaf: Any) -> bool:
-    return hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")
 
 
 def _is_zero(program: Any, var: Any) -> bool:

@@ -352,7 +352,7 @@ def _minimize(
         )
         if rows is not None and record_every is not None:
             # A row is written until its step is due, so that the last point has one, too.
-            row = -(-search.n_steps(state) // record_every)
+            row = ceil_div(search.n_steps(state), record_every)
             put = partial(lax.dynamic_update_index_in_dim, index=row, axis=0)
             rows = jax.tree.map(put, rows, Rows(*point[:3]))
         return after, here, rows
@@ -366,7 +366,7 @@ def _minimize(
     trajectory = None
     if rows is not None and record_every is not None:
         last = search.n_steps(state)
-        n_recorded = -(-last // record_every) + 1
+        n_recorded = ceil_div(last, record_every) + 1
         row = np.arange(len(rows.fun), dtype=np.int32)
         step = jnp.where(row < n_recorded, jnp.minimum(record_every * row, last), -1)
         trajectory = Trajectory(step, *rows, n_recorded)

@@ -165,11 +165,10 @@ class Search:
         To move comes first because what is kept at the end need not be selected then: XLA on CPU
         would compute the moments once for each array that such a selection leaves.
         """
-        first = (state.n_good if state.n_evaluated is None else state.n_evaluated) == 0
         stay = partial(tuple, (state.x, state.opt_state, state.still))
         # cond, because where would let the derivatives of a step not taken through
-        moved = lax.cond(running & ~first, partial(self._move, state, here), stay)
-        x, opt_state, still = moved
+        go = partial(self._move, state, here)
+        x, opt_state, still = lax.cond(running & ~_is_new(state), go, stay)
         return self._look(state._replace(x=x, opt_state=opt_state, still=still), running)
 
     def step(self, state: State) -> tuple[State, Point]:
@@ -209,12 +208,7 @@ class Search:
 
     def _look(self, state: State, running: jax.Array | np.bool) -> tuple[State, Here, Point]:
         """The state with the point at x evaluated and judged, if it is running."""
-        stop, best, n_good, n_evaluated = (
-            self.task.stop,
-            state.best,
-            state.n_good,
-            state.n_evaluated,
-        )
+        stop, best, n_good = self.task.stop, state.best, state.n_good
         (fun, aux), grad = self._value_and_grad(state.x, *self.task.args)
         point, grad = measured(self.task, state.x, fun, grad, aux)
         finite = ~jnp.isnan(point.grad_norm)
@@ -226,9 +220,9 @@ class Search:
             now = verdict(stop, finite, small_gradient, worse, still, out_of_steps)
             status = jnp.where(running, now, status)
         improves = finite & ((small_gradient & ~worse) | (point.fun < best.fun))
-        first = (n_good if n_evaluated is None else n_evaluated) == 0
-        best = where(running & (improves | first), point, best)
+        best = where(running & (improves | _is_new(state)), point, best)
         n_good += (running & finite).astype(jnp.uint32)
+        n_evaluated = state.n_evaluated
         if n_evaluated is not None:
             n_evaluated += running.astype(jnp.uint32)
         here = Here(point.fun, point.grad_norm, grad)
@@ -275,6 +269,11 @@ class Search:
             return jnp.where(jnp.isfinite(width), width, jnp.abs(x))
 
         return jax.tree.map(leaf, x, *self.task.bounds)
+
+
+def _is_new(state: State) -> jax.Array:
+    """Whether the search has not looked at any point."""
+    return (state.n_good if state.n_evaluated is None else state.n_evaluated) == 0
 
 
 def _all(holds: Callable[..., jax.Array], *trees: Tree) -> jax.Array:

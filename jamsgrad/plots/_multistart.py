@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from jamsgrad import _check
 from jamsgrad._multistart.result import BasinMap, MultiStartResult
 from jamsgrad._search.bounds import end_rows
-from jamsgrad._tree import as_row, as_rows
+from jamsgrad._tree import as_row, as_rows, ceil_div
 from jamsgrad.plots import _axes
 
 
@@ -138,7 +138,7 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     axes.plot(*lines[0].T, color=colors[0], linewidth=3, label="best", **mark)
     bound = "bound" if closed.all() else "bound, or end of the points"
     axes.set(xlim=(-0.03, 1.03), ylim=(rows[-1] + 0.5, -0.5), xlabel=f"from lower to upper {bound}")
-    some = slice(None, None, -(-len(names) // 25))  # more would overlap
+    some = slice(None, None, ceil_div(len(names), 25))  # more would overlap
     axes.set_yticks(rows[some], names[some])
     axes.grid(alpha=0.3)
     _axes.minima_legend(axes, basin, result.basin, {"linestyle": "-"}, {"linestyle": ":"})
