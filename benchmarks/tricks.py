@@ -149,14 +149,13 @@ def two_reductions(x, fun, projected):
 
 def selected(stop, finite, small_gradient, worse, still, out_of_steps):
     """`verdict` by `jnp.select`, with all three tolerances."""
-    rests, idle = small_gradient & worse, still.idle >= stop.patience
     rules = {
         Status.NONFINITE: ~finite,
         Status.GTOL: small_gradient & ~worse,
         Status.FTOL: still.by_fun >= stop.patience,
         Status.XTOL: still.by_x >= stop.patience,
-        Status.WORSE: rests & ((out_of_steps & idle) | (still.idle >= stopping._RESTS)),
-        Status.STALLED: out_of_steps & idle,
+        Status.WORSE: out_of_steps & small_gradient,
+        Status.STALLED: out_of_steps & (still.idle >= stop.patience),
         Status.MAX_STEPS: out_of_steps,
     }
     return jnp.select([*rules.values()], [*map(jnp.int32, rules)], jnp.int32(Status.STOPPED))

@@ -69,7 +69,7 @@ class Engine(NamedTuple):
 
 def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
     """The queue of searches for this task."""
-    one = Search(task)
+    one = Search(task, watched=False)
     together = task.stop.only_by_steps
     numbers = np.arange(n_lanes, dtype=np.int32)
 

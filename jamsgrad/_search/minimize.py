@@ -162,7 +162,7 @@ def minimize(
     s is the width of the box, and :math:`|x_t|` where there is none. With bounds, g is the
     projected gradient. A step that leaves x as it was, although the gradient is not 0, counts for
     neither ftol nor xtol. A point that is worse than one seen before does not meet gtol: the search
-    goes on, and ends with status WORSE when it has rested there for 100 steps.
+    goes on, and has status WORSE if it runs out of steps at such a point.
 
     Works under `jit` and `vmap`, and forward-mode differentiation goes through both loops. Called
     again with the same `fun`, `optimizer` and shapes it does not compile again. `amsgrad(0.1)`

@@ -75,7 +75,7 @@ class State(NamedTuple):
     Attributes:
       x: where the search stands.
       opt_state: the state of the optimizer.
-      still: how long the search has hardly gone on; None if no tolerance is set.
+      still: how long the search has hardly gone on; None if no tolerance asks, and nobody watches.
       best: the best point, or the point at which gtol stopped the search.
       n_good: how many finite points were evaluated while the search was running, uint32.
       status: a `Status`, STOPPED while the search is running. None if no tolerance is set: then it
@@ -106,6 +106,7 @@ class Search:
 
     task: Task
     has_aux: bool = False
+    watched: bool = True  # whether steps that leave x as it was are noticed if only gtol is set
 
     @cached_property
     def _value_and_grad(self) -> Any:
@@ -131,7 +132,7 @@ class Search:
         return State(
             x,
             opt_state,
-            still=None if plain else Stillness.new(stop, worst),
+            still=Stillness.new(stop, worst) if self._counts else None,
             best=Point(x, worst, worst, full_like(aux, 0)),
             n_good=zero,
             status=None if plain else jnp.asarray(Status.STOPPED, jnp.int32),
@@ -179,7 +180,7 @@ class Search:
         """
         n_evaluated = state.n_evaluated
         state, here, point = self._look(state, self.running(state))
-        x, opt_state, still = self._move(state, here, watched=False)
+        x, opt_state, still = self._move(state, here)
         if still is not None:
             still = where(self.running(state), still, state.still)
         if n_evaluated is not None:
@@ -212,10 +213,14 @@ class Search:
         (fun, aux), grad = self._value_and_grad(state.x, *self.task.args)
         point, grad = measured(self.task, state.x, fun, grad, aux)
         finite = ~jnp.isnan(point.grad_norm)
-        small_gradient, worse = self._judged(point, best)
+        gtol = gradient_tolerance(stop, point.fun.dtype)
+        small_gradient = jnp.asarray(False) if gtol is None else point.grad_norm <= gtol
+        rounding = _ULPS * float(jnp.finfo(point.fun.dtype).eps)
+        worse = point.fun > best.fun + rounding * jnp.abs(best.fun)
         still, status = state.still, state.status
-        if still is not None and status is not None:
+        if still is not None:
             still = where(running, still.evaluated(stop, point.fun), still)
+        if status is not None:
             out_of_steps = n_good >= self.max_steps
             now = verdict(stop, finite, small_gradient, worse, still, out_of_steps)
             status = jnp.where(running, now, status)
@@ -228,36 +233,28 @@ class Search:
         here = Here(point.fun, point.grad_norm, grad)
         return State(*state[:2], still, best, n_good, status, n_evaluated), here, point
 
-    def _judged(self, point: Point | Here, best: Point) -> tuple[jax.Array, jax.Array]:
-        """Whether gtol is met at a point, and whether it is worse than the best one seen."""
-        gtol = gradient_tolerance(self.task.stop, point.fun.dtype)
-        small_gradient = jnp.asarray(False) if gtol is None else point.grad_norm <= gtol
-        rounding = _ULPS * float(jnp.finfo(best.fun.dtype).eps)
-        return small_gradient, point.fun > best.fun + rounding * jnp.abs(best.fun)
+    @property
+    def _counts(self) -> bool:
+        """Whether it counts the steps by which a search hardly went on."""
+        stop = self.task.stop
+        gtol_only = stop.ftol is None and stop.xtol is None
+        return not stop.only_by_steps and (self.watched or not gtol_only)
 
-    def _move(
-        self, state: State, here: Here, *, watched: bool = True
-    ) -> tuple[Tree, Tree, Stillness | None]:
-        """The next point, with the optimizer's state and the stillness there.
-
-        Unless it is `watched`, a search with gtol alone does not tell whether x moved at all.
-        """
+    def _move(self, state: State, here: Here) -> tuple[Tree, Tree, Stillness | None]:
+        """The next point, with the optimizer's state and the stillness there."""
         stop, old, still = self.task.stop, state.x, state.still
         x, opt_state = move(self.task, old, here.fun, here.grad, state.opt_state, self.has_aux)
         if still is None:
             return x, opt_state, None
-        small_gradient, worse = self._judged(here, state.best)
-        stays, close = np.False_, None
-        if watched or not (stop.ftol is None and stop.xtol is None):
-            stays = (here.grad_norm > 0) & _all(jnp.equal, old, x)
-        if stop.xtol is not None:
-            xtol = stop.xtol
+        stays = (here.grad_norm > 0) & _all(jnp.equal, old, x)
+        close, xtol = None, stop.xtol
+        if xtol is not None:
 
             def is_close(old: jax.Array, new: jax.Array, size: jax.Array) -> jax.Array:
                 return jnp.abs(new - old) <= jnp.asarray(xtol, size.dtype) * size
 
             close = _all(is_close, old, x, self._size(x))
-        return x, opt_state, still.moved(stays, small_gradient & worse, close)
+        return x, opt_state, still.moved(stays, close)
 
     def _size(self, x: Tree) -> Tree:
         """What xtol is relative to: the width of the box, and |x| where there is none."""

@@ -39,13 +39,12 @@ class Status(IntEnum):
         return _MESSAGES[self]
 
 
-_RESTS = 100  # steps that a search stays at a point worse than its best: momentum may lead on
 _SLOW = (
     "look at grad_norm, because a coordinate that AMSGrad slowed down permanently looks the same, "
     "and then a larger learning rate helps."
 )
 _MESSAGES = {
-    Status.WORSE: "Came to rest where no component of the gradient is larger than gtol, but higher "
+    Status.WORSE: "Out of steps where no component of the gradient is larger than gtol, but higher "
     "than at a point passed before, which is the result; search on from there with a smaller "
     "learning rate.",
     Status.STALLED: "Out of steps, the last of which left x as it was although the gradient there "
@@ -133,8 +132,7 @@ class Stillness(NamedTuple):
       value: the value of the previous point; None without ftol, as `by_fun` is.
       by_fun: steps by which the value hardly changed.
       by_x: steps by which x hardly moved; None without xtol.
-      idle: steps that led nowhere: x stayed where the value slopes, or it came to rest at a point
-        that is worse than the best.
+      idle: steps that left x as it was, although the value slopes there.
     """
 
     value: jax.Array | None
@@ -162,17 +160,12 @@ class Stillness(NamedTuple):
         times = jnp.where(close, self.by_fun + 1, 0)
         return self._replace(value=fun, by_fun=jnp.where(self.idle > 0, self.by_fun, times))
 
-    def moved(
-        self, stays: jax.Array | np.bool, rests: jax.Array, close: jax.Array | None
-    ) -> "Stillness":
-        """After a step that left x down a slope, began at a rest worse than the best, or was close.
-
-        Steps of length 0 down a slope count for nothing.
-        """
-        idle, by_x = jnp.where(stays | rests, self.idle + 1, 0), self.by_x
+    def moved(self, stays: jax.Array, close: jax.Array | None) -> "Stillness":
+        """After a step that left x as it was, down a slope, or after one that was close."""
+        by_x = self.by_x
         if by_x is not None and close is not None:
             by_x = jnp.where(stays, by_x, jnp.where(close, by_x + 1, 0))
-        return self._replace(by_x=by_x, idle=idle)
+        return self._replace(by_x=by_x, idle=jnp.where(stays, self.idle + 1, 0))
 
 
 def verdict(
@@ -180,24 +173,22 @@ def verdict(
     finite: jax.Array,
     small_gradient: jax.Array,
     worse: jax.Array,
-    still: Stillness,
+    still: Stillness | None,
     out_of_steps: jax.Array,
 ) -> jax.Array:
     """The status of a search at a point, int32: the first of the rules that holds, or STOPPED.
 
     A running search is STOPPED, so that one which is interrupted needs no last update.
     """
-    rests, is_idle = small_gradient & worse, still.idle >= stop.patience
     rules = [(~finite, Status.NONFINITE), (small_gradient & ~worse, Status.GTOL)]
-    if still.by_fun is not None:
+    if still is not None and still.by_fun is not None:
         rules.append((still.by_fun >= stop.patience, Status.FTOL))
-    if still.by_x is not None:
+    if still is not None and still.by_x is not None:
         rules.append((still.by_x >= stop.patience, Status.XTOL))
-    rules += [
-        (rests & ((out_of_steps & is_idle) | (still.idle >= _RESTS)), Status.WORSE),
-        (out_of_steps & is_idle, Status.STALLED),
-        (out_of_steps, Status.MAX_STEPS),
-    ]
+    rules.append((out_of_steps & small_gradient, Status.WORSE))
+    if still is not None:
+        rules.append((out_of_steps & (still.idle >= stop.patience), Status.STALLED))
+    rules.append((out_of_steps, Status.MAX_STEPS))
     status = jnp.asarray(Status.STOPPED, jnp.int32)
     for holds, why in reversed(rules):  # jnp.select would stack the rules and search them: slower
         status = jnp.where(holds, jnp.asarray(why, jnp.int32), status)

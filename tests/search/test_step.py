@@ -354,9 +354,8 @@ def test_gtol_stops_with_its_own_point_unless_a_better_one_was_seen():
 
 def test_a_rest_that_is_worse_than_the_best_is_no_success():
     points = (4.0, -3.0, 0.25, 0.125, 5.0)
-    result = follow(hill, *points[:-1], gtol=0.5, patience=1)
+    result = follow(hill, *points[:-1], gtol=0.5)
     assert (result.status, result.n_steps, result.last_x) == (Status.WORSE, 3, 0.125)
-    assert follow(hill, *points[:-1], gtol=0.5, patience=2).status == Status.MAX_STEPS
     assert (result.x, result.fun, result.grad_norm) == (4.0, -16.0, 8.0)
     result = follow(hill, *points, gtol=0.5)  # it went on, and down again
     assert (result.status, result.x) == (Status.MAX_STEPS, 5.0)
@@ -390,10 +389,9 @@ def test_no_success_is_worse_than_any_point_of_its_path(fun, x0, rate, dtype):
             assert result.status in (Status.WORSE, Status.MAX_STEPS)
 
 
-def test_a_search_that_rests_on_a_plateau_ends_after_100_steps():
-    result = minimize(plateau, jnp.array(1.0), amsgrad(2.0), max_steps=10**6)
-    assert result.status == Status.WORSE
-    assert result.n_steps < 200
+def test_a_search_that_rests_on_a_plateau_keeps_its_best_point():
+    result = minimize(plateau, jnp.array(1.0), amsgrad(2.0))
+    assert (result.status, result.n_steps) == (Status.WORSE, 1000)
     assert (result.x, result.fun) == (1.0, plateau(1.0))
     assert "smaller learning rate" in result.message
 
