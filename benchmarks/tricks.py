@@ -31,7 +31,7 @@ from jamsgrad import problems
 from jamsgrad._jit import jit_for
 from jamsgrad._multistart import devices, lanes
 from jamsgrad._optimizer import algorithm, rounding
-from jamsgrad._search import step, stopping, task
+from jamsgrad._search import step, task
 from jamsgrad._search.stopping import Status
 from jamsgrad._tree import where
 
