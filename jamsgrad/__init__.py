@@ -23,6 +23,7 @@ from jamsgrad._optimizer.rounding import MomentDtypes as MomentDtypes
 from jamsgrad._search.minimize import Result as Result
 from jamsgrad._search.minimize import Trajectory as Trajectory
 from jamsgrad._search.minimize import minimize as minimize
+from jamsgrad._search.newton import newton as newton
 from jamsgrad._search.stopping import Status as Status
 
 if _TYPE_CHECKING:

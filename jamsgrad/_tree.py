@@ -1,5 +1,6 @@
 """Helpers for trees of arrays: points as rows of real numbers, and what `jax.tree` leaves out."""
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import jax
@@ -26,6 +27,14 @@ def as_rows(x: Tree) -> np.ndarray:
 def as_row(x: Tree) -> np.ndarray:
     """A tree, one point, as an array of shape (number of variables,)."""
     return as_rows(jax.tree.map(lambda leaf: leaf[None], x))[0]
+
+
+def as_vector(x: Tree) -> jax.Array:
+    """`as_row` for traced arrays: of the common dtype of the leaves, at least float32."""
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(x)]
+    leaves = [jnp.stack([a.real, a.imag], -1) if jnp.iscomplexobj(a) else a for a in leaves]
+    dtype = reduce(jnp.promote_types, (a.dtype for a in leaves), jnp.dtype("float32"))
+    return jnp.concatenate([a.astype(dtype).ravel() for a in leaves])
 
 
 def as_tree(rows: jax.Array | np.ndarray, like: Tree) -> Tree:

@@ -19,21 +19,23 @@ from jamsgrad._jit import Split, jit_for
 from jamsgrad._multistart.lanes import Queue, empty, engine
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
-from jamsgrad._search.task import Task, checked_objective
+from jamsgrad._search.task import Task, asks_for_values, checked_objective
 from jamsgrad._tree import Tree, ceil_div
 
 DEVICES = "devices"
 _STEPS_PER_ROUND = 128  # a stopped lane waits for half a round, and a round costs a few steps
+_COSTLY_STEPS = 4  # of an optimizer that evaluates the objective, such as for a line search
 _LANES = 1024  # enough to share what a step costs by itself, and their state stays in the cache
 _UNFUSED = 4096  # XLA on CPU does not fuse reductions over arrays of so many numbers
 _WIDE_VECTORS = {"xla_cpu_prefer_vector_width": 512}  # a step in the cache is up to a fifth faster
 
 
 class Layout(NamedTuple):
-    """Which devices there are, and how many lanes each has; hashable."""
+    """Which devices there are, how many lanes each has, and how costly steps are; hashable."""
 
     mesh: Mesh
     n_lanes: int
+    costly: bool
 
 
 class Look(NamedTuple):
@@ -79,9 +81,12 @@ class Program:
         self.share = max(1, ceil_div(n_left, mesh.size))
         if lanes is None:
             lanes = lanes_for(starts, mesh.devices[0].platform)
-        self.layout = Layout(mesh, min(lanes, 16 * ceil_div(self.share, 16)))
-        evaluations = task.stop.max_steps + 1
-        self.steps_per_round = ceil_div(evaluations, ceil_div(evaluations, _STEPS_PER_ROUND))
+        one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), starts)
+        costly = asks_for_values(task.optimizer, one)
+        self.layout = Layout(mesh, min(lanes, 16 * ceil_div(self.share, 16)), costly)
+        evaluations, most = task.stop.max_steps + 1, _COSTLY_STEPS if costly else _STEPS_PER_ROUND
+        self.steps_per_round = ceil_div(evaluations, ceil_div(evaluations, most))
+        self.first_rounds = ceil_div(_STEPS_PER_ROUND, most)
         self.task, self.starts = task, starts
         whole = self.layout.n_lanes if task.stop.only_by_steps else 1
         rows = whole * ceil_div(self.share, whole)
@@ -95,7 +100,7 @@ class Program:
 
     def rest(self, known: Record[np.ndarray], left: np.ndarray) -> "Program":
         """The program of those starts that are left, which knows the records of the others."""
-        mesh, lanes = self.layout
+        mesh, lanes, _ = self.layout
         return Program(self.task, self.starts, mesh, lanes, known, left)
 
     def empty(self) -> Queue:
@@ -277,7 +282,8 @@ def _begin(
     shares: Tree,
 ) -> Queue:
     """`lanes.engine.begin` for every device."""
-    return jax.vmap(engine(Task(fun, optimizer, *data), layout.n_lanes, 0).begin)(shares)
+    begin = engine(Task(fun, optimizer, *data), layout.n_lanes, 0, layout.costly).begin
+    return jax.vmap(begin)(shares)
 
 
 @cache
@@ -303,9 +309,8 @@ def _advance(
         fun, optimizer = program.join(data)
         task = Task(fun, optimizer, args, bounds, stop)
         queue, starts, count = jax.tree.map(lambda leaf: leaf[0], own)
-        queue = engine(task, layout.n_lanes, steps_per_round).advance(
-            queue, starts, count, n_rounds
-        )
+        many = engine(task, layout.n_lanes, steps_per_round, layout.costly)
+        queue = many.advance(queue, starts, count, n_rounds)
         # Copies for the host, because the queue is donated to the next call.
         seen = queue.records.status, queue.records.fun
         return jax.tree.map(lambda leaf: leaf[None], (queue, seen))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -117,7 +118,7 @@ def drive(
     """
     began = saved = time.perf_counter()
     error = None
-    wish = agreed(Wish(1, _end(interrupted), save=False))
+    wish = agreed(Wish(program.first_rounds, _end(interrupted), save=False))
     done = 0
     while done < program.n_starts and not wish.end:
         before = time.perf_counter()
@@ -152,6 +153,8 @@ def _end(interrupted: threading.Event) -> End:
 
 def agreed(wish: Wish) -> Wish:
     """What all processes do next: the first one sets the pace, any may stop all."""
+    if jax.process_count() == 1:
+        return wish
     wishes = multihost_utils.process_allgather(np.array(wish)).reshape(-1, 3)
     return Wish(int(wishes[0, 0]), End(wishes[:, 1].max()), bool(wishes[0, 2]))
 

@@ -19,7 +19,7 @@ _FORMAT = "3"  # of what a checkpoint holds; another one cannot be read
 
 def identity(program: Program) -> Identity:
     """The identity of the search that a program runs."""
-    task, (mesh, n_lanes) = program.task, program.layout
+    task, (mesh, n_lanes, _) = program.task, program.layout
     start = jax.tree.map(lambda leaf: leaf[0], program.starts)
     parts = Split.of(task[:2])
 

@@ -67,9 +67,12 @@ class Engine(NamedTuple):
     advance: Callable[[Queue, Tree, jax.Array, jax.Array], Queue]
 
 
-def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
-    """The queue of searches for this task."""
-    one = Search(task, watched=False)
+def engine(task: Task, n_lanes: int, steps_per_round: Numeric, costly: bool = False) -> Engine:
+    """The queue of searches for this task.
+
+    Where steps are costly, a round ends when all its lanes have stopped.
+    """
+    one = Search(task, watched=False, costly=costly)
     together = task.stop.only_by_steps
     numbers = np.arange(n_lanes, dtype=np.int32)
 
@@ -95,12 +98,7 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
             fresh = lanes.init(take(starts, serves))
             begins = begins if together else begins & (serves < n_starts)
             states = (where if together else _each)(begins, fresh, queue.lanes)
-            states = lax.fori_loop(
-                0,
-                steps_per_round,
-                lambda _, states: _lanes_last(lanes.step(states)[0]),
-                _lanes_last(states),
-            )
+            states = run(lanes, _lanes_last(states))
             busy, ended = serves < n_starts, lanes.ended(states)
             records = put(queue.records, serves, busy, lanes.record(states))
             # Each search that has ended frees a lane, which takes a start in the next round.
@@ -110,6 +108,20 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric) -> Engine:
             return Queue(_lanes_last(states), serves, records, taken, done, queue.rounds + 1)
 
         return lax.while_loop(goes_on, a_round, queue)
+
+    def run(lanes: Lanes, states: State) -> State:
+        def step(k: jax.Array, states: State) -> State:
+            return _lanes_last(lanes.step(states)[0])
+
+        if not costly:
+            return lax.fori_loop(0, steps_per_round, step, states)
+
+        def goes_on(carry: tuple[jax.Array, State]) -> jax.Array:
+            k, states = carry
+            return (k < steps_per_round) & ~jnp.all(lanes.ended(states))
+
+        first = jnp.zeros([], jnp.int32), states
+        return lax.while_loop(goes_on, lambda c: (c[0] + 1, step(*c)), first)[1]
 
     def take(rows: Tree, serves: jax.Array) -> Tree:
         """The rows of the starts that the lanes serve."""

@@ -26,9 +26,11 @@ from jamsgrad._multistart.drive import (
     interruptible,
     progress_bar,
 )
+from jamsgrad._multistart.ends import gone_on
 from jamsgrad._multistart.identity import identity
 from jamsgrad._multistart.result import MultiStartResult
 from jamsgrad._multistart.starts import Sampler, starts_and_box
+from jamsgrad._search.finish import Finish, finisher, finishing, joined
 from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
 from jamsgrad._search.stopping import Status
 from jamsgrad._tree import PRNGKey, Tree
@@ -43,6 +45,7 @@ def multistart(
     key: PRNGKey | None = None,
     n_starts: int | None = None,
     starts: Sampler | Tree = "uniform",
+    finish: Finish = "auto",
     args: tuple[Tree, ...] = (),
     lanes: int | None = None,
     mesh: Mesh | None = None,
@@ -70,6 +73,9 @@ def multistart(
     number of lanes they are equal to rounding, because XLA may vectorise differently, and chaotic
     searches amplify rounding.
 
+    The optimizer explores, and `finish` ends each search, by default with Newton's method: then a
+    minimum is known to the last digits, and a search that ran out of steps near one succeeds too.
+
     On CPUs give JAX a device per core before it starts (`jax.config.update("jax_num_cpu_devices",
     2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
 
@@ -88,6 +94,10 @@ def multistart(
       starts: how starts are drawn, "uniform", "sobol", "lhs" or a function: see `sample_starts`. Or
         points of your own, a tree like x with a new first axis; where n_starts is larger than their
         number, uniform ones follow them.
+      finish: what takes over at the best point of each search that has stopped, for at most 30
+        steps, as in `minimize`; "auto" is `newton()` for at most 64 variables. Statuses, values and
+        minima are those after it, `n_steps` counts both, and `n_finish` its own. None leaves the
+        ends as they are. After Ctrl-C there is no finish.
       args: further arguments of `fun`, trees of arrays.
       lanes: how many searches step together on a device, at least 1; no more than it has starts,
         rounded up to 16. None for 1024. On CPU, for 4 to 31 variables, None is 4095 // variables,
@@ -142,6 +152,7 @@ def multistart(
     when = stop_by("multistart", stop)
     points, box = copied(starts_and_box(key, n_starts, bounds, starts))
     task = checked_task(fun, optimizer, copied(args), box, when)
+    last = finisher(finish, jax.tree.map(lambda leaf: leaf[0], points))
 
     with ExitStack() as stack:
         watchers = [] if callback is None else [callback]
@@ -163,6 +174,11 @@ def multistart(
             searched = time.perf_counter() - compiled
             record, efficiency = program.collect(queue)
             end = agreed(Wish(0, ctrl_c.end, save=False)).end
+            if error is None and end == End.GO_ON and last is not None:
+                one = jax.tree.map(lambda leaf: leaf[0], points)
+                after = gone_on(record, finishing(task, last, one), mesh, lanes, ctrl_c)
+                record, searched = joined(record, after.record, when), searched + after.seconds
+                end = agreed(Wish(0, ctrl_c.end, save=False)).end
 
     error = error or ctrl_c.second()
     found = MultiStartResult(
@@ -174,6 +190,8 @@ def multistart(
         interrupted=end == End.INTERRUPTED or isinstance(error, KeyboardInterrupt),
         _task=devices.on_host(task),
         _lanes=lanes,
+        _mesh=mesh,
+        _finish=finish,
         _fun=fun,
     )
     if error is not None:

@@ -1,23 +1,30 @@
 """What many searches found: the result of `multistart`, for code and for people."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jamsgrad import _check
 from jamsgrad._check import nan_is_data
 from jamsgrad._jit import as_searched
 from jamsgrad._minima.minima import Minimum, distinct_minima
 from jamsgrad._multistart import archive
+from jamsgrad._multistart.devices import in_a_row
+from jamsgrad._multistart.drive import interruptible
+from jamsgrad._multistart.ends import gone_on
 from jamsgrad._multistart.summary import best_point, table
-from jamsgrad._search.minimize import Result, minimize
+from jamsgrad._search.finish import Finish
+from jamsgrad._search.minimize import Result, StopOptions, checked_task, minimize, stop_by
 from jamsgrad._search.step import HasRecord, Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
@@ -62,11 +69,13 @@ class MultiStartResult(HasRecord[np.ndarray]):
     interrupted: bool = False
     _known: Found | None = None
     _lanes: int | None = None  # that the caller asked for
+    _mesh: Mesh | None = None  # the devices that searched
+    _finish: Finish = None
     _fun: Callable[..., Tree] | None = None  # as it was given, to be pickled
 
     def __getstate__(self) -> dict[str, Tree]:
         """Pickle `fun` as it was given, because what JAX traced cannot be."""
-        state = dict(vars(self))
+        state = dict(vars(self)) | {"_mesh": None}
         if self._fun is not None:
             state["_task"] = self._task._replace(fun=self._fun)
         return state
@@ -155,8 +164,61 @@ class MultiStartResult(HasRecord[np.ndarray]):
                 args=task.args,
                 bounds=task.bounds,
                 record_every=record_every,
+                finish=self._finish,
                 **task.stop._asdict(),
             )
+
+    @nan_is_data()
+    def then(
+        self, optimizer: optax.GradientTransformation, **stop: Unpack[StopOptions]
+    ) -> "MultiStartResult":
+        """Search on from where these searches ended, by another optimizer.
+
+        Args:
+          optimizer: any optax transformation; every search begins with a new state of it.
+          **stop: `max_steps`, `gtol`, `ftol`, `xtol` and `patience`, as in `minimize`.
+
+        Returns:
+          The result of searches whose starts are the ends of these, on the same devices. A search
+          that ended in NaN, or was stopped from outside, is not gone on with: its row is as it was.
+
+        Raises:
+          ValueError: if an option is out of its range, or this result was loaded from a file
+            without `fun`.
+          TypeError: if the optimizer is none, or an option has another type.
+
+        Example:
+          >>> import jax
+          >>> import optax
+          >>> from jamsgrad import amsgrad, multistart, problems
+          >>> valley = problems.rosenbrock(2)
+          >>> found = multistart(
+          ...     valley.fun, valley.bounds, amsgrad(0.3), key=jax.random.key(0), n_starts=64,
+          ...     max_steps=100, finish=None)
+          >>> found.n_success, found.then(optax.lbfgs(), max_steps=200).n_success
+          (0, 64)
+        """
+        if self._task.fun is None:
+            raise ValueError("then() needs fun: give it to MultiStartResult.load")
+        began = time.perf_counter()
+        when = stop_by("then", stop)
+        task = checked_task(self._task.fun, optimizer, self._task.args, self._task.bounds, when)
+        with as_searched(task.fun), interruptible() as ctrl_c, ctrl_c.held():
+            after = gone_on(self.record, task, self._mesh or in_a_row(None), self._lanes, ctrl_c)
+        if (second := ctrl_c.second()) is not None:
+            raise second
+        return MultiStartResult(
+            starts=self.x,
+            record=after.record,
+            lane_efficiency=after.lane_efficiency,
+            seconds=after.seconds,
+            compile_seconds=time.perf_counter() - began - after.seconds,
+            interrupted=bool(ctrl_c.end),
+            _task=task,
+            _lanes=self._lanes,
+            _mesh=self._mesh,
+            _fun=self._fun,
+        )
 
     @property
     def minima(self) -> tuple[Minimum, ...]:

@@ -16,6 +16,7 @@ from jamsgrad import _check
 from jamsgrad._check import nan_is_data
 from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
+from jamsgrad._search.finish import STEPS, Finish, finisher, finishing, joined
 from jamsgrad._search.step import HasRecord, Here, Record, Search, State
 from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
 from jamsgrad._search.task import Point, Task
@@ -58,11 +59,12 @@ class Result(HasRecord[jax.Array]):
       x: the point with the lowest value seen, or the point at which gtol stopped the search.
       fun: its value.
       grad_norm: the largest component of its gradient, of the projected one with bounds.
-      n_steps: steps taken.
+      n_steps: steps taken, those of the finish included.
+      n_finish: how many of them were of the finish.
       status: why the search stopped, the number of a `Status`; `reason` is the `Status` itself.
       aux: the auxiliary output of the objective at x, None without `has_aux`.
       trajectory: the recorded points, a `Trajectory`; None without `record_every`.
-      last_x: where the search stood when it stopped; None if it was one of many.
+      last_x: where the search stood when it stopped, before its finish; None if it was one of many.
       opt_state: the optimizer's state there; with last_x it continues the search bit for bit, with
         a new record: best point, n_steps and patience start again. None if it was one of many.
 
@@ -146,6 +148,7 @@ def minimize(
     loop: Literal["while", "scan"] = "while",
     throw: bool = False,
     opt_state: Tree = None,
+    finish: Finish = None,
 ) -> Result:
     r"""Minimise `fun` from one start by any optax optimizer.
 
@@ -201,6 +204,10 @@ def minimize(
       opt_state: the state of the optimizer to start from, None for a new one. With
         `x0=result.last_x, opt_state=result.opt_state` a search continues where it stopped,
         bit for bit; its record (best point, n_steps, patience) starts again.
+      finish: what takes over at the best point when the search has stopped, for at most 30 steps:
+        None; any optax transformation; or "auto", which is `newton()` for at most 64 variables, and
+        None for more. It goes on until no digit of x changes, so that the status says whether it
+        converged after all. After NaN nothing takes over.
 
     Returns:
       A `Result`. A search that fails still holds its best finite point, if it met one.
@@ -238,6 +245,7 @@ def minimize(
         x0 = _bounds.project(x0, box)  # where nobody can look
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     task = checked_task(fun, optimizer, args, box, stop)
+    end = finisher(finish, x0)
     if opt_state is not None:
         try:
             _check.same_type("opt_state", opt_state, jax.eval_shape(optimizer.init, x0))
@@ -248,7 +256,9 @@ def minimize(
     rows = None if record_every is None else ceil_div(stop.max_steps, record_every) + 1
     length = stop.max_steps + 1 if loop == "scan" else None
     with nan_is_data():
-        result = _minimize(*task[:2], has_aux, record_every, rows, length, *task[2:], x0, opt_state)
+        result = _minimize(
+            *task[:2], end, has_aux, record_every, rows, length, *task[2:], x0, opt_state
+        )
     traced = isinstance(result.status, Tracer)
     if throw and not traced and (result.status == Status.NONFINITE).any():
         raise FloatingPointError(f"minimize: {result!r}")
@@ -326,10 +336,11 @@ def floating(x: Tree, name: str = "x0", array: Callable[..., Tree] = jnp.asarray
     return x
 
 
-@jit_for(6)
+@jit_for(7)
 def _minimize(
     fun: Callable[..., Tree],
     optimizer: optax.GradientTransformation,
+    finish: optax.GradientTransformation | None,
     has_aux: bool,
     record_every: int | None,
     n_rows: int | None,
@@ -341,8 +352,26 @@ def _minimize(
     opt_state: Tree,
 ) -> Result:
     """The result of a while loop, or with a length of a scan; recorded if there are rows."""
-    search = Search(Task(fun, optimizer, args, bounds, stop), has_aux)
-    state = search.init(x0, opt_state)
+    task = Task(fun, optimizer, args, bounds, stop)
+    search = Search(task, has_aux)
+    state, rows = _run(search, search.init(x0, opt_state), record_every, n_rows, length)
+    record, after = search.record(state), None
+    if finish is not None:
+        end = Search(finishing(task, finish, x0), has_aux, warns=False)
+        n_rows = None if record_every is None else ceil_div(STEPS, record_every) + 1
+        length = None if length is None else STEPS + 1
+        last, after = _run(end, end.init(record.x), record_every, n_rows, length)
+        record = joined(record, end.record(last), stop)
+    trajectory = None
+    if rows is not None and record_every is not None:
+        trajectory = _trajectory(rows, search.n_steps(state), after, record.n_finish, record_every)
+    return Result(record, trajectory, state.x, state.opt_state)
+
+
+def _run(
+    search: Search, state: State, record_every: int | None, n_rows: int | None, length: int | None
+) -> tuple[State, "Rows | None"]:
+    """The state in which a search ends, and its recorded points."""
     rows = None if n_rows is None else _empty_rows(state.best, n_rows)
 
     def advance(carry: tuple[State, Here, Rows | None]) -> tuple[State, Here, Rows | None]:
@@ -363,14 +392,7 @@ def _minimize(
     else:
         carry, _ = lax.scan(lambda carry, _: (advance(carry), None), carry, length=length)
     state, _, rows = carry
-    trajectory = None
-    if rows is not None and record_every is not None:
-        last = search.n_steps(state)
-        n_recorded = ceil_div(last, record_every) + 1
-        row = np.arange(len(rows.fun), dtype=np.int32)
-        step = jnp.where(row < n_recorded, jnp.minimum(record_every * row, last), -1)
-        trajectory = Trajectory(step, *rows, n_recorded)
-    return Result(search.record(state), trajectory, state.x, state.opt_state)
+    return state, rows
 
 
 class Rows(NamedTuple):
@@ -386,3 +408,28 @@ def _empty_rows(point: Point, n: int) -> Rows:
     return Rows(
         *jax.tree.map(lambda leaf: jnp.full((n, *leaf.shape), jnp.nan, leaf.dtype), point[:3])
     )
+
+
+def _trajectory(
+    rows: Rows, last: jax.Array, after: Rows | None, n_finish: jax.Array | None, every: int
+) -> Trajectory:
+    """The recorded points of a search, and those after it, if it was finished."""
+    n_recorded = ceil_div(last, every) + 1
+    step = jnp.minimum(every * np.arange(len(rows.fun), dtype=np.int32), last)
+    if after is not None and n_finish is not None:
+        more = last + jnp.minimum(every * np.arange(len(after.fun), dtype=np.int32), n_finish)
+
+        def append(a: jax.Array, b: jax.Array) -> jax.Array:
+            longer = jnp.concatenate([a, jnp.zeros_like(b[1:])])
+            return lax.dynamic_update_slice_in_dim(longer, b[1:], n_recorded, 0)
+
+        step, rows = jax.tree.map(append, (step, rows), (more, after))
+        n_recorded += ceil_div(n_finish, every)
+    written = np.arange(len(step)) < n_recorded
+    if after is not None:  # if it is not, other rows are blank
+
+        def or_nan(a: jax.Array) -> jax.Array:
+            return jnp.where(written.reshape(-1, *[1] * (a.ndim - 1)), a, jnp.nan)
+
+        rows = jax.tree.map(or_nan, rows)
+    return Trajectory(jnp.where(written, step, -1), *rows, n_recorded)

@@ -18,11 +18,12 @@ from jax import lax
 
 from jamsgrad import _check
 from jamsgrad._search.inspection import inspect
+from jamsgrad._search.newton import newton_state
 from jamsgrad._search.stopping import Status, Stillness, gradient_tolerance, verdict
 from jamsgrad._search.task import Point, Task, checked_objective, measured, move
 from jamsgrad._tree import Tree, full_like, where
 
-_ULPS = 64  # a value is worse than another if it is higher by more than so many roundings
+ULPS = 64  # a value is worse than another if it is higher by more than so many roundings
 
 Array = TypeVar("Array", jax.Array, np.ndarray)
 
@@ -36,6 +37,7 @@ class Record(NamedTuple, Generic[Array]):
     n_steps: Array
     status: Array
     aux: Tree = None
+    n_finish: Array | None = None  # of the steps, those after the search itself
 
 
 class HasRecord(Generic[Array]):
@@ -60,8 +62,14 @@ class HasRecord(Generic[Array]):
 
     @property
     def n_steps(self) -> Array:
-        """Steps taken."""
+        """Steps taken, those of the finish included."""
         return self.record.n_steps
+
+    @property
+    def n_finish(self) -> Array:
+        """How many of them finished the search; 0 where nothing did."""
+        n = self.record.n_finish
+        return 0 * self.record.n_steps if n is None else n
 
     @property
     def status(self) -> Array:
@@ -107,6 +115,8 @@ class Search:
     task: Task
     has_aux: bool = False
     watched: bool = True  # whether steps that leave x as it was are noticed if only gtol is set
+    warns: bool = True  # whether it looks for mistakes in the objective
+    costly: bool = False  # whether steps cost much more than to freeze what has stopped
 
     @cached_property
     def _value_and_grad(self) -> Any:
@@ -123,7 +133,8 @@ class Search:
         """The state at a start; it goes on with this state of the optimizer if there is one."""
         stop = self.task.stop
         traced = self._value_and_grad.trace(x, *self.task.args)
-        inspect(traced.jaxpr, x)
+        if self.warns:
+            inspect(traced.jaxpr, x)
         (fun, aux), _ = traced.out_info
         opt_state = self.task.optimizer.init(x) if opt_state is None else opt_state
         _check.arrays("the state of the optimizer", opt_state)
@@ -180,9 +191,14 @@ class Search:
         """
         n_evaluated = state.n_evaluated
         state, here, point = self._look(state, self.running(state))
+        running = self.running(state)
+        if self.costly:  # and a line search ends at once where the gradient is 0
+            here = here._replace(grad=where(running, here.grad, full_like(here.grad, 0)))
         x, opt_state, still = self._move(state, here)
+        if self.costly:
+            x, opt_state = where(running, (x, opt_state), state[:2])
         if still is not None:
-            still = where(self.running(state), still, state.still)
+            still = where(running, still, state.still)
         if n_evaluated is not None:
             n_evaluated += np.uint32(1)  # the same in all lanes
         return State(x, opt_state, still, *state[3:6], n_evaluated), point
@@ -215,16 +231,18 @@ class Search:
         finite = ~jnp.isnan(point.grad_norm)
         gtol = gradient_tolerance(stop, point.fun.dtype)
         small_gradient = jnp.asarray(False) if gtol is None else point.grad_norm <= gtol
-        rounding = _ULPS * float(jnp.finfo(point.fun.dtype).eps)
+        rounding = ULPS * float(jnp.finfo(point.fun.dtype).eps)
         worse = point.fun > best.fun + rounding * jnp.abs(best.fun)
-        still, status = state.still, state.status
+        still, status, newton = state.still, state.status, newton_state(state.opt_state)
         if still is not None:
             still = where(running, still.evaluated(stop, point.fun), still)
         if status is not None:
             out_of_steps = n_good >= self.max_steps
-            now = verdict(stop, finite, small_gradient, worse, still, out_of_steps)
+            now = verdict(stop, finite, small_gradient, worse, still, newton, out_of_steps)
             status = jnp.where(running, now, status)
-        improves = finite & ((small_gradient & ~worse) | (point.fun < best.fun))
+        # Newton's steps lead to the last digits, where values are rounding.
+        final = small_gradient if newton is None else True
+        improves = finite & ((final & ~worse) | (point.fun < best.fun))
         best = where(running & (improves | _is_new(state)), point, best)
         n_good += (running & finite).astype(jnp.uint32)
         n_evaluated = state.n_evaluated

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jamsgrad import _check
+from jamsgrad._search.newton import NewtonState
 from jamsgrad._tree import Numeric
 
 
@@ -31,6 +32,7 @@ class Status(IntEnum):
     FTOL = 2
     XTOL = 3
     COMPLETED = 4
+    ROUNDING = 5
 
     @property
     def message(self) -> str:
@@ -46,9 +48,9 @@ _MESSAGES = {
     Status.WORSE: "Out of steps where no component of the gradient is larger than gtol, but higher "
     "than at a point passed before, which is the result; search on from there with a smaller "
     "learning rate.",
-    Status.STALLED: "Out of steps, the last of which left x as it was although the gradient there "
-    "is not 0: the learning rate is 0, or its steps are too small for the dtype of x; look at the "
-    "schedule, or search in float64.",
+    Status.STALLED: "The last steps left x as it was although the gradient there is not 0: the "
+    "learning rate is 0, or its steps are too small for the dtype of x, or no step of Newton's "
+    "lowers the value; look at the schedule, or search in float64.",
     Status.STOPPED: "Stopped from outside before it was done; the best point so far is kept.",
     Status.NONFINITE: "Met NaN or infinity in the value, the gradient or the point; the best finite"
     " point, if any, is kept; try bounds, a smaller learning rate or optax.clip_by_global_norm.",
@@ -58,6 +60,7 @@ _MESSAGES = {
     Status.FTOL: f"Converged: the value hardly changed (ftol); {_SLOW}",
     Status.XTOL: f"Converged: the point hardly moved (xtol); {_SLOW}",
     Status.COMPLETED: "Completed: all steps asked for were run; no tolerance was set.",
+    Status.ROUNDING: "Converged to rounding: another step of Newton's would change no digit.",
 }
 
 
@@ -173,6 +176,7 @@ def verdict(
     small_gradient: jax.Array,
     worse: jax.Array,
     still: Stillness | None,
+    newton: NewtonState | None,
     out_of_steps: jax.Array,
 ) -> jax.Array:
     """The status of a search at a point, int32: the first of the rules that holds, or STOPPED.
@@ -184,6 +188,8 @@ def verdict(
         rules.append((still.by_fun >= stop.patience, Status.FTOL))
     if still is not None and still.by_x is not None:
         rules.append((still.by_x >= stop.patience, Status.XTOL))
+    if newton is not None:
+        rules += [(newton.ended == 1, Status.ROUNDING), (newton.ended == 2, Status.STALLED)]
     rules.append((out_of_steps & small_gradient, Status.WORSE))
     if still is not None:
         rules.append((out_of_steps & (still.idle >= stop.patience), Status.STALLED))

@@ -10,7 +10,10 @@ import numpy as np
 import optax
 
 from jamsgrad import _check
+from jamsgrad._jit import Split
+from jamsgrad._reads import Few, told
 from jamsgrad._search import bounds as _bounds
+from jamsgrad._search.newton import newton_state
 from jamsgrad._search.stopping import Stop
 from jamsgrad._tree import Tree
 
@@ -102,18 +105,22 @@ def move(
 ) -> tuple[Tree, Tree]:
     """The point that the optimizer moves to, inside the bounds, and the optimizer's new state."""
     objective, asked = checked_objective(task.fun, has_aux), []
+    # Newton's method keeps the bounds itself; the line searches of optax refuse the argument.
+    box, more = task.bounds, {}
+    if newton_state(opt_state) is not None:
+        box, more = None, {"bounds": task.bounds}
 
     def value_fn(x: Tree) -> jax.Array:
         asked.append(True)  # not x: a tracer must not be kept
-        return objective(_bounds.project(x, task.bounds), *task.args)[0]
+        return objective(_bounds.project(x, box), *task.args)[0]
 
     def moved_by(grad: Tree) -> Any:
         return optax.with_extra_args_support(task.optimizer).update(
-            grad, opt_state, x, value=fun, grad=grad, value_fn=value_fn
+            grad, opt_state, x, value=fun, grad=grad, value_fn=value_fn, **more
         )
 
     moved = moved_by(grad)
-    if asked and task.bounds is not None:
+    if asked and box is not None:
         # A line search that asks for values follows the projected path, as its slope must.
         moved = moved_by(_bounds.projected_gradient(x, grad, task.bounds))
     if not (isinstance(moved, tuple) and len(moved) == 2):
@@ -122,6 +129,37 @@ def move(
     _check.same_type("the updates of the optimizer", updates, x, any_width=True)
     _check.same_type("the new state of the optimizer", new_state, opt_state)
     return _bounds.project(optax.apply_updates(x, updates), task.bounds), new_state
+
+
+def asks_for_values(optimizer: optax.GradientTransformation, x: Tree) -> bool:
+    """Whether a step of the optimizer evaluates the objective, as a line search does."""
+    split = Split.of(optimizer)
+    shapes = tuple((leaf.shape, leaf.dtype.name) for leaf in jax.tree.leaves(x))
+    key = tuple(map(told, split.fixed)), split.structure, jax.tree.structure(x), shapes
+    return _ASKS.get(key, lambda: (_asks(optimizer, x),))[0]
+
+
+_ASKS = Few(64)
+
+
+class _AskedError(Exception):
+    pass
+
+
+def _asks(optimizer: optax.GradientTransformation, x: Tree) -> bool:
+    def value_fn(_: Tree) -> jax.Array:
+        raise _AskedError
+
+    def step(x: Tree) -> Tree:
+        state, value = optimizer.init(x), jnp.zeros([])
+        update = optax.with_extra_args_support(optimizer).update
+        return update(x, state, x, value=value, grad=x, value_fn=value_fn)
+
+    try:
+        jax.eval_shape(step, x)
+    except _AskedError:
+        return True
+    return False
 
 
 def _grad_norm(x: Tree, fun: jax.Array, projected: Tree) -> jax.Array:

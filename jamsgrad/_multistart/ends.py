@@ -1,0 +1,41 @@
+"""Going on from the ends of many searches with another optimizer."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh
+
+from jamsgrad._multistart.devices import Program
+from jamsgrad._multistart.drive import CtrlC, drive
+from jamsgrad._search.finish import may_finish
+from jamsgrad._search.step import Record
+from jamsgrad._search.task import Task
+
+
+class GoneOn(NamedTuple):
+    """What came of it: the records of all searches, and what it took."""
+
+    record: Record[np.ndarray]
+    lane_efficiency: float
+    seconds: float
+
+
+def gone_on(
+    record: Record[np.ndarray], task: Task, mesh: Mesh, lanes: int | None, ctrl_c: CtrlC
+) -> GoneOn:
+    """Search on by the task from the best point of each search that ended at a finite one.
+
+    The records of others stay as they are.
+    """
+    which = may_finish(record)
+    record = record._replace(n_finish=None)
+    if not which.any():
+        return GoneOn(record, 1.0, 0.0)
+    program = Program(task, record.x, mesh, lanes, record, which)
+    queue, _ = program.advance(program.empty(), 0)
+    began = time.perf_counter()
+    queue, error = drive(program, queue, [], ctrl_c, lambda _: None, np.inf)
+    if error is not None:
+        raise error
+    return GoneOn(*program.collect(queue), time.perf_counter() - began)
