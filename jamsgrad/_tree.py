@@ -1,6 +1,5 @@
 """Helpers for trees of arrays: points as rows of real numbers, and what `jax.tree` leaves out."""
 
-from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import jax
@@ -33,7 +32,7 @@ def as_vector(x: Tree) -> jax.Array:
     """`as_row` for traced arrays: of the common dtype of the leaves, at least float32."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(x)]
     leaves = [jnp.stack([a.real, a.imag], -1) if jnp.iscomplexobj(a) else a for a in leaves]
-    dtype = reduce(jnp.promote_types, (a.dtype for a in leaves), jnp.dtype("float32"))
+    dtype = np.result_type(np.float32, *(a.dtype for a in leaves))
     return jnp.concatenate([a.astype(dtype).ravel() for a in leaves])
 
 

@@ -425,7 +425,7 @@ def _trajectory(
 
         step, rows = jax.tree.map(append, (step, rows), (more, after))
         n_recorded += ceil_div(n_finish, every)
-    written = np.arange(len(step)) < n_recorded
+    written = np.arange(len(step), dtype=np.int32) < n_recorded
     if after is not None:  # if it is not, other rows are blank
 
         def or_nan(a: jax.Array) -> jax.Array:

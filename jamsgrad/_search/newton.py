@@ -140,11 +140,13 @@ def _step(
     eps, ulp = float(jnp.finfo(x.dtype).eps), float(jnp.finfo(value.dtype).eps)
     held = ((x <= low) & (grad > 0)) | ((x >= high) & (grad < 0)) | (low == high)
     grad = jnp.where(held, 0, grad)
-    hessian = jnp.where(held | held[:, None], 0, _hessian(fun, x))
+    hessian = jnp.where(held[None] | held[:, None], 0, _hessian(fun, x))
     finite = jnp.isfinite(hessian).all()
     unit = jnp.sqrt(jnp.abs(jnp.diagonal(hessian)))
     unit = jnp.where(finite & (unit > 0), unit, 1)
-    scaled = jnp.where(finite, hessian / unit / unit[:, None], 0) + jnp.diag(held.astype(x.dtype))
+    scaled = jnp.where(finite, hessian / unit[None] / unit[:, None], 0) + jnp.diag(
+        held.astype(x.dtype)
+    )
     damping = state.damping * _TRIED.astype(x.dtype)
     steps, convex, bend = jax.vmap(_solved, (None, None, 0))(scaled, -grad / unit, damping)
 
@@ -152,9 +154,11 @@ def _step(
     bounded = jnp.isfinite(high - low) & (low < high)
     reach = jnp.where(bounded, high - low, jnp.maximum(jnp.abs(x), 1))
     bend *= jnp.where(bend @ (grad / unit) > 0, -1, 1)[:, None]
-    bend *= (_KICKS.astype(x.dtype) / jnp.max(jnp.abs(bend) / (unit * reach), axis=1))[:, None]
-    steps = jnp.where(convex[:, None], steps, bend) / unit
-    points = jnp.where(held, x, jnp.clip(x + steps, low, high))
+    bend *= (_KICKS.astype(x.dtype) / jnp.max(jnp.abs(bend) / (unit * reach)[None], axis=1))[
+        :, None
+    ]
+    steps = jnp.where(convex[:, None], steps, bend) / unit[None]
+    points = jnp.where(held[None], x[None], jnp.clip(x[None] + steps, low[None], high[None]))
     values = jax.vmap(fun)(points)
     values = jnp.where(jnp.isfinite(values), values, jnp.inf)
     lowest = jnp.argmin(values)
@@ -164,15 +168,15 @@ def _step(
     rounding = _ULPS * ulp * jnp.abs(value)
     size = jnp.where(bounded, jnp.maximum(jnp.abs(x), 1e-3 * (high - low)), jnp.abs(x))
     length = jnp.max(jnp.where(steps[0] == 0, 0, jnp.abs(steps[0]) / size))
-    agree = (-grad @ steps[0] <= rounding) & (values[0] <= value + rounding)
+    agree = convex[0] & (-grad @ steps[0] <= rounding) & (values[0] <= value + rounding)
     shorter = (length < state.length / 2) | (state.length == 0)
-    polished = convex[0] & agree & shorter
-    chosen = jnp.where(polished, 0, lowest)
-    moves = finite & (lower | polished)
+    chosen = jnp.where(agree, 0, lowest)
+    moves = finite & jnp.where(agree, shorter, lower)
     full = moves & convex[0] & (chosen == 0)
     # The order of convergence is two: the error left follows from the last two lengths.
-    exact = (length <= eps**0.75) | (length**3 <= eps * state.length**2)
-    settled = finite & convex[0] & (exact | agree & ~shorter) & (full | ~moves)
+    exact = (length <= eps**0.75) | (length**3 <= 1e-3 * eps * state.length**2)
+    done = jnp.where(moves, full & exact, agree | (length <= 10 * eps**0.5))
+    settled = finite & convex[0] & done
     less = jnp.where(chosen == 0, state.damping * 1e-2, damping[chosen])
     after = jnp.where(moves, jnp.maximum(less, eps), state.damping * 1e6)
     stuck = ~moves & (~finite | (after > _MOST_DAMPING))
@@ -199,7 +203,7 @@ def _solved(
         here = convex & ~(pivot > least)
         bend = jnp.where(here, jnp.where(rows == i, 1, jnp.where(rows < i, -column, 0)), bend)
         row = table[i] / pivot
-        table -= jnp.where(rows == i, column - 1, column)[:, None] * row
+        table -= jnp.where(rows == i, column - 1, column)[:, None] * row[None]
         return table, bend, convex & ~here
 
     table = jnp.concatenate([left, right[:, None]], axis=1)

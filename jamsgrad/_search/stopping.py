@@ -60,7 +60,7 @@ _MESSAGES = {
     Status.FTOL: f"Converged: the value hardly changed (ftol); {_SLOW}",
     Status.XTOL: f"Converged: the point hardly moved (xtol); {_SLOW}",
     Status.COMPLETED: "Completed: all steps asked for were run; no tolerance was set.",
-    Status.ROUNDING: "Converged to rounding: another step of Newton's would change no digit.",
+    Status.ROUNDING: "Converged to rounding: no step of Newton's lowers the value any more.",
 }
 
 
