@@ -14,14 +14,15 @@ import optax
 from jamsgrad import _check
 from jamsgrad._check import nan_is_data
 from jamsgrad._jit import as_searched
-from jamsgrad._minima.minima import Minimum, distinct_minima
+from jamsgrad._minima.minima import distinct_minima
+from jamsgrad._minima.minimum import Minimum
 from jamsgrad._multistart import archive
 from jamsgrad._multistart.summary import best_point, table
 from jamsgrad._search.minimize import Result, minimize
 from jamsgrad._search.step import HasRecord, Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree, as_row
+from jamsgrad._tree import Tree
 
 Found = tuple[tuple[Minimum, ...], np.ndarray]
 
@@ -181,6 +182,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
                 self._task.fun,
                 self.x,
                 np.where(self.status > 0, self.fun, np.nan),
+                self.grad_norm,
                 self._task.bounds,
                 args=self._task.args,
                 n_searches=self.fun.size,
@@ -278,13 +280,13 @@ class MultiStartResult(HasRecord[np.ndarray]):
           >>> print(found.summary())  # doctest: +ELLIPSIS
           16 searches in ... s (and ... s of compiling), lanes ...% busy: 16 GTOL
           16 GTOL. Converged: no component of the gradient is larger than gtol.
-          Best value ..., largest component of the gradient ..., x = [...]
+          Best value ..., largest component of the gradient ..., x[0] = ..., x[1] = ...
           ...
         """
         counts = Counter(self.status.tolist())
         statuses = [(counts[s], Status(s)) for s in sorted(counts, reverse=True)]
         best = self.order[0]
-        x = as_row(jax.tree.map(lambda leaf: leaf[best], self.x))
+        x = jax.tree.map(lambda leaf: leaf[best], self.x)
         lines = [
             f"{self.fun.size:,} searches in {self.seconds:.2f} s "
             f"(and {self.compile_seconds:.2f} s of compiling), lanes {self.lane_efficiency:.0%} "
