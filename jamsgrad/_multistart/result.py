@@ -16,6 +16,7 @@ from jamsgrad._check import nan_is_data
 from jamsgrad._jit import as_searched
 from jamsgrad._minima.minima import distinct_minima
 from jamsgrad._minima.minimum import Minimum
+from jamsgrad._minima.statistics import Chance, chance_of_new
 from jamsgrad._multistart import archive
 from jamsgrad._multistart.summary import best_point, table
 from jamsgrad._search.minimize import Result, minimize
@@ -52,6 +53,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
       ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
       >>> [(minimum.kind, minimum.count) for minimum in found.minima]
       [('minimum', 16)]
+      >>> print("about {:.0%}, at most {:.0%}".format(*found.chance_of_new))
+      about 0%, at most 24%
     """
 
     starts: Tree
@@ -174,6 +177,16 @@ class MultiStartResult(HasRecord[np.ndarray]):
         """In which of the `minima` each search ended, shape (n_starts,); -1 without success."""
         return self._found[1]
 
+    @property
+    def chance_of_new(self) -> Chance:
+        """The chance that the next successful search ends in a minimum that is not among `minima`.
+
+        A pair of floats, `estimate` (of Good and Turing) and `limit`, the upper end of its 95 %
+        interval (of Esty). Searches that are "unconverged" are no evidence, and do not count; NaN
+        if there is no other one. Starts must be independent, as `starts="uniform"` are.
+        """
+        return chance_of_new([m.count for m in self.minima if m.kind != "unconverged"])
+
     @cached_property
     @nan_is_data()
     def _found(self) -> Found:
@@ -293,7 +306,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
             f"busy: {', '.join(f'{n:,} {status.name}' for n, status in statuses)}",
             *(f"{n:,} {status.name}. {status.message}" for n, status in statuses),
             best_point(float(self.fun[best]), float(self.grad_norm[best]), x),
-            table(self.minima),
+            table(self.minima, self.chance_of_new),
         ]
         return "\n".join(lines)
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from jamsgrad._minima.minimum import Minimum
-from jamsgrad._minima.statistics import chance_of_new
+from jamsgrad._minima.statistics import Chance
 from jamsgrad._tree import Tree, as_row, names
 
 _SHOWN = 6  # numbers of a point
@@ -19,7 +19,7 @@ def best_point(value: float, grad_norm: float, x: Tree) -> str:
     return f"Best value {value:.6g}, largest component of the gradient {grad_norm:.3g}, {point}"
 
 
-def table(minima: Sequence[Minimum], limit: int = 10) -> str:
+def table(minima: Sequence[Minimum], chance_of_new: Chance, limit: int = 10) -> str:
     """The best minima, and the chance that there are others, as text for a person."""
     if not minima:
         return "No minimum was found."
@@ -34,16 +34,15 @@ def table(minima: Sequence[Minimum], limit: int = 10) -> str:
         for minimum in minima[:limit]
         if minimum.kind == "flat"
     ]
-    counts = [minimum.count for minimum in minima if minimum.kind != "unconverged"]
-    unconverged = sum(minimum.count for minimum in minima) - sum(counts)
+    unconverged = sum(minimum.count for minimum in minima if minimum.kind == "unconverged")
     if unconverged:
         lines.append(
             f"{unconverged:,} hits are unconverged: even the best of them is further than a "
             "thousandth of the box from where Newton's step leads. Try a smaller gtol, more steps, "
             "or another unit for fun."
         )
-    if counts:
-        about, at_most = (f"{100 * chance:.3g} %" for chance in chance_of_new(counts))
+    if not math.isnan(chance_of_new.estimate):
+        about, at_most = (f"{100 * chance:.3g} %" for chance in chance_of_new)
         chance = f"about {about}, at most {at_most} (95 %)"
         lines.append(f"Chance that the next success is a new minimum: {chance}")
     return "\n".join(lines)

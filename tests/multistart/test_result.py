@@ -1,5 +1,6 @@
 """What many searches found: sorted, searched again, saved."""
 
+import dataclasses
 import re
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jamsgrad import (
     Status,
     multistart,
 )
+from jamsgrad._minima.statistics import chance_of_new
 
 # The result
 
@@ -72,6 +74,27 @@ def test_the_summary_shows_the_best_point_and_each_status_whatever_came_of_it(fo
         "No search found a finite value.",
         "No minimum was found.",
     ]
+
+
+def test_the_chance_of_new_is_the_one_that_the_summary_prints(found):
+    chance = found.chance_of_new
+    assert chance == (chance.estimate, chance.limit)
+    assert all(type(number) is float for number in chance)
+    about, at_most = (f"{100 * number:.3g} %" for number in chance)
+    said = f"a new minimum: about {about}, at most {at_most} (95 %)"
+    assert found.summary().splitlines()[-1].endswith(said)
+
+
+def test_unconverged_hits_are_no_evidence_for_or_against_others(found):
+    kinds = ["minimum", "unconverged", "unconverged", "flat"]
+    counts = [7, 1, 1, 1]
+    (first, *_), basin = found.minima, found.basin
+    minima = [first._replace(kind=k, count=n) for k, n in zip(kinds, counts, strict=True)]
+    some = dataclasses.replace(found, _known=(tuple(minima), basin))
+    assert some.chance_of_new == chance_of_new([7, 1])
+    none = dataclasses.replace(found, _known=(tuple(minima[1:3]), basin))
+    assert np.isnan(none.chance_of_new).all()
+    assert "Chance" not in none.summary()
 
 
 def test_the_best_point_of_a_tree_is_shown():
