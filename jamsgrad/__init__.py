@@ -23,6 +23,8 @@ from jamsgrad._optimizer.rounding import MomentDtypes as MomentDtypes
 from jamsgrad._search.minimize import Result as Result
 from jamsgrad._search.minimize import Trajectory as Trajectory
 from jamsgrad._search.minimize import minimize as minimize
+from jamsgrad._search.scaled import Scaled as Scaled
+from jamsgrad._search.scaled import scaled as scaled
 from jamsgrad._search.stopping import Status as Status
 
 if _TYPE_CHECKING:
