@@ -18,6 +18,7 @@ from jamsgrad._minima.minima import distinct_minima
 from jamsgrad._minima.minimum import Minimum
 from jamsgrad._minima.statistics import Chance, chance_of_new
 from jamsgrad._multistart import archive
+from jamsgrad._multistart.columns import columns
 from jamsgrad._multistart.summary import best_point, table
 from jamsgrad._search.minimize import Result, minimize
 from jamsgrad._search.step import HasRecord, Record
@@ -186,6 +187,31 @@ class MultiStartResult(HasRecord[np.ndarray]):
         if there is no other one. Starts must be independent, as `starts="uniform"` are.
         """
         return chance_of_new([m.count for m in self.minima if m.kind != "unconverged"])
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The searches as a table, for `pandas.DataFrame` or `polars.DataFrame`.
+
+        Row i is search i. To find the `basin`, it looks for the `minima`.
+
+        Returns:
+          A dict of NumPy arrays of shape (n_starts,): for each number of x, by its name in the
+          tree, "start.rate" and "x.rate", or "start[0]" and "x[0]" (float64; of complex numbers
+          ".real" and ".imag"); "fun" and "grad_norm"; "n_steps"; "status", the name of a `Status`
+          as a string; and "basin", the number of the minimum, -1 without success.
+
+        Example:
+          >>> import jax
+          >>> from jamsgrad import amsgrad, multistart, problems
+          >>> bowl = problems.bowl
+          >>> found = multistart(
+          ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
+          >>> columns = found.columns()
+          >>> print(", ".join(columns))
+          start[0], start[1], x[0], x[1], fun, grad_norm, n_steps, status, basin
+          >>> print(columns["status"][:2])
+          ['GTOL' 'GTOL']
+        """
+        return columns(self.starts, self.record, self.basin)
 
     @cached_property
     @nan_is_data()
