@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from jamsgrad import interop as interop
 from jamsgrad import problems as problems
 from jamsgrad import schedules as schedules
-from jamsgrad._minima.minima import Minimum as Minimum
+from jamsgrad._minima.minimum import Minimum as Minimum
 from jamsgrad._multistart.basin_map import basin_map as basin_map
 from jamsgrad._multistart.drive import Progress as Progress
 from jamsgrad._multistart.multistart import multistart as multistart
@@ -24,6 +24,8 @@ from jamsgrad._search.minimize import Result as Result
 from jamsgrad._search.minimize import Trajectory as Trajectory
 from jamsgrad._search.minimize import minimize as minimize
 from jamsgrad._search.newton import newton as newton
+from jamsgrad._search.scaled import Scaled as Scaled
+from jamsgrad._search.scaled import scaled as scaled
 from jamsgrad._search.stopping import Status as Status
 
 if _TYPE_CHECKING:

@@ -120,7 +120,11 @@ class Reads(list):
             if kind is not jax.tree_util.Partial:  # whose arguments are data
                 self.append(_mark((fun.args, fun.keywords)))
             self._look(fun.func)
-        elif jax.tree_util.all_leaves([fun]) and kind.__eq__ is object.__eq__:
+        elif not jax.tree_util.all_leaves([fun]):
+            parts = jax.tree.leaves(fun, is_leaf=lambda node: node is not fun)
+            for part in filter(callable, parts):  # such as a function that it calls
+                self._look(part)
+        elif kind.__eq__ is object.__eq__:
             self._method(fun, inspect.getattr_static(kind, "__call__", None))
 
     def _function(self, fun: FunctionType) -> None:

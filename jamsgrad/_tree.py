@@ -51,6 +51,31 @@ def as_tree(rows: jax.Array | np.ndarray, like: Tree) -> Tree:
     return treedef.unflatten(map(part, leaves, parts, ends))
 
 
+def names(x: Tree, root: str = "") -> list[str]:
+    """What the numbers of a row are called, by their paths: "rate", "offset[1]", or "x[0]".
+
+    With a root all names begin with it: "start.rate", "start[0]".
+    """
+    found = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(x):
+        name = root
+        for key in map(child_key, path):
+            dotted = f"{name}.{key}" if name else key
+            name = dotted if isinstance(key, str) else f"{name or 'x'}[{key}]"
+        parts = (".real", ".imag") if np.iscomplexobj(leaf) else ("",)
+        for index in np.ndindex(np.shape(leaf)):
+            at = f"[{','.join(map(str, index))}]" if index else ""
+            found += [f"{name or 'x'}{at}{part}" for part in parts]
+    return found
+
+
+def child_key(entry: Any) -> Any:
+    """What a node calls a child: the key, attribute or index in an entry of JAX's path."""
+    kinds = (kind for kind in ("key", "name", "idx") if hasattr(entry, kind))
+    kind = next(kinds, None)
+    return str(entry) if kind is None else getattr(entry, kind)
+
+
 def where(condition: jax.Array | np.bool, a: Tree, b: Tree) -> Tree:
     """`jnp.where` with one condition for all leaves."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)

@@ -1,5 +1,7 @@
 """Trees of arrays: as rows and back, and with one value, one condition or no keys."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +28,32 @@ def test_a_tree_of_points_becomes_rows_and_is_itself_again():
         np.testing.assert_array_equal(
             _tree.as_row(jax.tree.map(lambda leaf, i=i: leaf[i], POINTS)), rows[i]
         )
+
+
+class Rates(NamedTuple):
+    up: np.ndarray
+    by_day: list
+
+
+@pytest.mark.parametrize(
+    ("x", "names"),
+    [
+        (np.zeros(2), ["x[0]", "x[1]"]),
+        (1.5, ["x"]),
+        (1j, ["x.real", "x.imag"]),
+        ({"rate": 1.0, "offset": np.zeros(2)}, ["offset[0]", "offset[1]", "rate"]),
+        ([1.0, np.zeros((1, 2))], ["x[0]", "x[1][0,0]", "x[1][0,1]"]),
+        ({"a": {"b": (2.0, 3j)}, "c": {}}, ["a.b[0]", "a.b[1].real", "a.b[1].imag"]),
+        (Rates(1.0, [2.0, 3.0]), ["up", "by_day[0]", "by_day[1]"]),
+        ({3: 1.0, 4: np.zeros(1)}, ["x[3]", "x[4][0]"]),
+    ],
+)
+def test_the_numbers_of_a_row_have_names(x, names):
+    assert _tree.names(x) == names
+    assert len(names) == _tree.as_row(jax.tree.map(np.asarray, x)).size
+    with_root = [f"x.{name}" if name[0] != "x" else name for name in names]
+    assert _tree.names(x, "x") == with_root
+    assert _tree.names(x, "start") == ["start" + name[1:] for name in with_root]
 
 
 def test_one_condition_chooses_all_leaves():

@@ -11,14 +11,19 @@ _STEP = 1e-3  # of the scale: a longer step of Newton's shows that a search is n
 _FLAT, _WIDE = 1e-5, 1e-2  # of the relief: what changes by less is flat, or may be
 _BEND = 10  # bends of a valley are no sharper than the tenth of the scale
 _ASIDE = 1e-2  # of the scale: how far from a minimum the value must be higher
+_NOTHING = 1e-3  # of the largest component of a direction: less is noise
+_TIE = 1e-6  # components are as large as the largest that are smaller by no more
 
 
 class Certificate(NamedTuple):
     """What the derivatives at a point say; nothing, if there are none."""
 
-    kind: str = "unknown"  # see `Minimum`
+    kind: str = "unknown"  # see `Minimum`, as of all but `wide`
     condition: float = math.nan
     wide: bool = False  # whether it may be a part of a flat valley or a plateau
+    hessian: np.ndarray | None = None
+    held: np.ndarray | None = None
+    unsettled: np.ndarray | None = None
 
 
 def certificate(objective: RowObjective, point: np.ndarray) -> Certificate:
@@ -42,8 +47,9 @@ def certificate(objective: RowObjective, point: np.ndarray) -> Certificate:
     held = movable & (((point <= low) & (grad > 0)) | ((point >= high) & (grad < 0)))
     free = movable & ~held
     otherwise = "on the boundary" if held.any() else "minimum"
+    found = Certificate(otherwise, hessian=hessian, held=~free, unsettled=np.empty((0, free.size)))
     if not free.any():
-        return Certificate(otherwise)
+        return found
     if not free.all():
         hessian, grad, scale = hessian[np.ix_(free, free)], grad[free], scale[free]
 
@@ -68,9 +74,36 @@ def certificate(objective: RowObjective, point: np.ndarray) -> Certificate:
     lost = flat.any() or size.min() <= error * size.max()
     condition = np.inf if lost else float(size.max() / size.min())
     open_ = ~settled & ~flat
+    falls = (curvature < 0) & ~flat
+    wide = False
     if open_.any():
-        wide = change[open_].max() <= _WIDE * objective.relief
-        return Certificate("unconverged", condition, bool(wide))
-    is_flat = flat.any() and not held.any()
-    kind = "saddle" if (curvature < 0)[~flat].any() else "flat" if is_flat else otherwise
-    return Certificate(kind, condition, kind == "flat")
+        kind, which = "unconverged", open_
+        wide = bool(change[open_].max() <= _WIDE * objective.relief)
+    elif falls.any():
+        kind, which = "saddle", falls
+    else:
+        wide = bool(flat.any() and not held.any())
+        kind, which = "flat" if wide else otherwise, flat
+    unsettled = np.zeros((which.sum(), free.size))
+    unsettled[:, free] = _sparse(axes[:, which].T, scale)
+    return found._replace(kind=kind, condition=condition, wide=wide, unsettled=unsettled)
+
+
+def _sparse(directions: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Directions, shape (k, d), that span the same and have few components, in units of x.
+
+    Eigenvectors of equal eigenvalues are any of their mixtures. This is Gauss-Jordan elimination by
+    the largest component that is left, which becomes 1.
+    """
+    found, leading = directions.copy(), []
+    for k in range(len(found)):
+        sizes = np.abs(found[k:])
+        i, j = np.argwhere(sizes >= (1 - _TIE) * sizes.max())[0]
+        found[[k, k + i]] = found[[k + i, k]]
+        found[k] /= found[k, j]
+        rest = np.arange(len(found)) != k
+        found[rest] -= np.outer(found[rest, j], found[k])
+        leading.append(j)
+    found[np.abs(found) < _NOTHING * np.abs(found).max(axis=1, keepdims=True)] = 0
+    found = found * scale / scale[leading][:, None]
+    return found[np.argsort(leading)]

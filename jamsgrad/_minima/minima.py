@@ -1,7 +1,6 @@
 """What was found: distinct minima, how often each was hit, and what kind of point each is."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import numpy as np
 from jamsgrad import _check
 from jamsgrad._minima.clusters import clusters
 from jamsgrad._minima.hessian import Certificate, certificate
+from jamsgrad._minima.minimum import Minimum
 from jamsgrad._minima.objective import RowObjective
 from jamsgrad._minima.statistics import wilson
 from jamsgrad._minima.valleys import joined
@@ -24,58 +24,12 @@ _UNKNOWN = Certificate()
 _REPLACED = ("saddle", "unconverged", "unknown")  # kinds of the best point that all may overrule
 
 
-class Minimum(NamedTuple):
-    """One of the distinct minima that many searches found.
-
-    Attributes:
-      x: its best point, a tree of NumPy arrays.
-      fun: the value there.
-      count: how many searches ended in it.
-      hit_rate: count / all searches.
-      hit_rate_interval: the 95 % Wilson interval of the hit rate, (low, high). It holds for
-        independent starts (`starts="uniform"`). Sobol and Latin hypercube starts spread more evenly
-        than chance, so that for them it is usually too wide. For a grid (`basin_map`) or starts of
-        your own it is not an interval of confidence.
-      kind: "minimum"; "on the boundary", if the value would fall only outside the bounds; "saddle",
-        if it falls in some direction; "flat", if in some direction it hardly changes: by less than
-        1e-5 of what it changes in the box, or less than rounding; "unconverged", if Newton's step
-        is longer than 1e-3 of the box, so that even the best of its searches is not at its end;
-        "unknown", if the Hessian is not finite or was not computed: beyond the 256 best minima, or
-        for more than 200 variables. The unit of `fun` or x does not count.
-      condition: largest / smallest absolute eigenvalue of the Hessian in the coordinates that no
-        bound holds; inf if a direction is flat, NaN if there are none or the kind is unknown.
-      extent: how far apart the points lie where the searches ended, a tree like x: the largest
-        minus the smallest value of each coordinate. Small at a minimum; at a valley or a plateau,
-        whose kind is "flat", the part of it that was found.
-
-    Example:
-      >>> import jax
-      >>> import jamsgrad
-      >>> result = jamsgrad.multistart(
-      ...     lambda x: x[0] ** 2 + 4 * x[1] ** 2, ([-1, -1], [1, 1]), jamsgrad.amsgrad(0.1),
-      ...     key=jax.random.key(0), n_starts=100)
-      >>> (minimum,) = result.minima
-      >>> minimum.count, minimum.hit_rate, minimum.kind, minimum.condition
-      (100, 1.0, 'minimum', 4.0)
-      >>> print("{:.3f} to {:.3f}".format(*minimum.hit_rate_interval))
-      0.963 to 1.000
-    """
-
-    x: Tree
-    fun: float
-    count: int  # pyright: ignore[reportIncompatibleMethodOverride], the field's word for it
-    hit_rate: float
-    hit_rate_interval: tuple[float, float]
-    kind: str
-    condition: float
-    extent: Tree
-
-
 @np.errstate(over="ignore", invalid="ignore")  # boxes and values may be as large as numbers get
 def distinct_minima(
     fun: Callable[..., jax.Array],
     x: Tree,
     values: np.ndarray,
+    grad_norm: np.ndarray,
     bounds: Bounds | None,
     *,
     args: tuple = (),
@@ -96,6 +50,7 @@ def distinct_minima(
         counts as two coordinates.
       values: the values there, shape (k,). Points that are not finite or have no finite value are
         left out: NaN is the value of a search without success.
+      grad_norm: the largest component of the projected gradient at each, shape (k,).
       bounds: the box of the searches, or None.
       args: further arguments of `fun`.
       n_searches: how many searches there were, failed ones included.
@@ -118,7 +73,7 @@ def distinct_minima(
     # Best first. Equal values are ordered by the first coordinates of their points, because the
     # order in which they were found must not count. To `lexsort` the last key counts most.
     order = np.lexsort((*points.T[2::-1], np.where(finite, values, np.inf)))[: finite.sum()]
-    points, values = points[order], values[order]
+    points, values, grad_norm = points[order], values[order], grad_norm[order]
 
     low, high = end_rows(bounds, points.shape[1])
     like = jax.tree.map(lambda leaf: np.asarray(leaf[0]), x)
@@ -135,16 +90,20 @@ def distinct_minima(
     places, extents = as_tree(points[found], like), as_tree(extent, like)
 
     def minimum(rank: int, i: int, count: int) -> Minimum:
-        kind, condition, _ = certified.get(i, _UNKNOWN)
+        known = certified.get(i, _UNKNOWN)
         return Minimum(
             x=jax.tree.map(lambda leaf: leaf[rank, ...], places),
             fun=float(values[i]),
             count=count,
             hit_rate=count / n_searches,
             hit_rate_interval=wilson(count, n_searches),
-            kind=kind,
-            condition=condition,
+            kind=known.kind,
+            condition=known.condition,
             extent=jax.tree.map(lambda leaf: leaf[rank, ...], extents),
+            grad_norm=float(grad_norm[i]),
+            hessian=known.hessian,
+            held=known.held,
+            unsettled=known.unsettled,
         )
 
     return tuple(map(minimum, range(len(found)), found.tolist(), counts.tolist())), basin
@@ -172,10 +131,11 @@ def _certified(
         for rank, i in enumerate(found[:_CERTIFIED].tolist()):
             if i not in certified and points.shape[1] <= _VARIABLES:
                 certified[i] = certificate(objective, points[i])
-            wide = width[rank] > 3 * tol and certified.get(i, _UNKNOWN).kind in _REPLACED
+            known = certified.get(i, _UNKNOWN)
+            wide = width[rank] > 3 * tol and known.kind in _REPLACED
             rise = worst[rank] - objective.ends[i]
             if wide and rise <= _FLAT * width[rank] ** 2 * objective.relief:
-                certified[i] = Certificate("flat", np.inf, wide=True)
+                certified[i] = known._replace(kind="flat", condition=np.inf, wide=True)
         flat = [i for i in found.tolist() if certified.get(i, _UNKNOWN).wide]
         if len(flat) > 1:
             well = joined(objective, points, well, np.array(flat), leaders, tol)

@@ -2,8 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _Z = 1.959964  # the normal distribution has 95 % within
+
+
+class Chance(NamedTuple):
+    """A chance, as far as counts show it; both numbers are NaN if there are no counts."""
+
+    estimate: float
+    limit: float  # the upper end of its 95 % interval
 
 
 def wilson(count: int, n: int) -> tuple[float, float]:
@@ -18,7 +26,7 @@ def wilson(count: int, n: int) -> tuple[float, float]:
     return max(low, 0.0), min(high, 1.0)
 
 
-def chance_of_new(counts: Sequence[int]) -> tuple[float, float]:
+def chance_of_new(counts: Sequence[int]) -> Chance:
     r"""The chance that the next success is a new minimum: an estimate, and a limit above it.
 
     With n successes, s minima found once and d found twice, Good and Turing estimate the chance as
@@ -45,6 +53,6 @@ def chance_of_new(counts: Sequence[int]) -> tuple[float, float]:
     """
     n, s, d = sum(counts), counts.count(1), counts.count(2)
     if not n:
-        return math.nan, math.nan
+        return Chance(math.nan, math.nan)
     limit = s + _Z**2 / 2 + _Z * math.sqrt(s + 2 * d + _Z**2 / 4)
-    return s / n, min(limit / n, 1.0)
+    return Chance(s / n, min(limit / n, 1.0))

@@ -15,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jamsgrad._minima.minima import Minimum
+from jamsgrad._minima.minimum import Minimum
 from jamsgrad._search.bounds import Bounds
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Stop
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree
+from jamsgrad._tree import Tree, as_row, as_tree, child_key
 
-_FORMAT = "jamsgrad 2"
+_NAME, _VERSION = "jamsgrad", 3  # of the format
 _LEAF = jax.tree.structure(0)
 
 
@@ -41,6 +41,7 @@ def save_result(
         "record": record._asdict(),
         "rest": rest,
         "minima": [minimum._asdict() for minimum in minima],
+        "rows": _row_numbers(record.x),
         "basin": basin,
         "args": task.args,
         "bounds": None if box is None else box._asdict(),
@@ -69,9 +70,12 @@ def load_result(
         ]
         record["x"] = into("like", record["x"], like)
         rest["starts"] = into("like", rest["starts"], like)
+        saved["rows"] = into("like", saved["rows"], like)
         ends = {end: into("like", tree, like) for end, tree in ends.items()}
     if args_like is not None:
         args = into("args_like", args, args_like)
+    order = as_row(saved["rows"]).astype(int)
+    minima = [_reordered(minimum, order) for minimum in minima]
     return {
         "_task": Task(
             fun, optimizer, args, Bounds(**ends) if ends else None, Stop(**saved["stop"])
@@ -80,6 +84,28 @@ def load_result(
         "record": Record(**record),
         **rest,
     }
+
+
+def _row_numbers(points: Tree) -> Tree:
+    """A tree like one of the points, of the place of each number in a row.
+
+    The dict that a NamedTuple becomes in a file has another order of its leaves.
+    """
+    exact = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape[1:], complex if np.iscomplexobj(leaf) else float), points
+    )
+    return as_tree(np.arange(float(as_row(exact).size)), exact)
+
+
+def _reordered(minimum: Minimum, order: np.ndarray) -> Minimum:
+    """The minimum with its rows and columns in another order."""
+    if minimum.hessian is None or minimum.held is None or minimum.unsettled is None:
+        return minimum
+    return minimum._replace(
+        hessian=minimum.hessian[np.ix_(order, order)],
+        held=minimum.held[order],
+        unsettled=minimum.unsettled[:, order],
+    )
 
 
 def save(path: str | Path, tree: Tree) -> None:
@@ -119,7 +145,7 @@ def save(path: str | Path, tree: Tree) -> None:
         arrays[name] = array if known else array.view(f"u{array.dtype.itemsize}")
         return {"array": name, "dtype": array.dtype.name}
 
-    text = json.dumps({"format": _FORMAT, "tree": encode(tree)})
+    text = json.dumps({"format": f"{_NAME} {_VERSION}", "tree": encode(tree)})
     path = Path(path)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -134,17 +160,24 @@ def load(path: str | Path) -> Tree:
     """The tree that `save` wrote to the file.
 
     Raises:
-      ValueError: if the file is no such one, or broken.
+      ValueError: if the file is no such one, or broken, or another version of jamsgrad wrote it.
     """
     with Path(path).open("rb") as file:
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 contents = json.loads(str(arrays["tree"]))
-                if contents["format"] != _FORMAT:
-                    raise ValueError(contents["format"])
-                return _decode(contents["tree"], arrays)
+                name, version = contents["format"].split()
+                if name != _NAME:
+                    raise ValueError(name)
+                if int(version) == _VERSION:
+                    return _decode(contents["tree"], arrays)
         except Exception as error:  # zip, JSON, NumPy: each has its own
             raise ValueError(f"{str(path)!r} is no file that jamsgrad wrote, or broken") from error
+    raise ValueError(
+        f"{str(path)!r} was written by {'an older' if int(version) < _VERSION else 'a newer'} "
+        f"version of jamsgrad, in format {version}; this one reads format {_VERSION}: read it with "
+        "that version, or search again"
+    )
 
 
 def _decode(node: Tree, arrays: Mapping[str, np.ndarray]) -> Tree:
@@ -209,19 +242,10 @@ def _children(node: Tree) -> tuple[list, list, Any]:
     They are numbered if they have no names that differ.
     """
     found, structure = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda n: n is not node)
-    names = [_name(path) for path, _ in found]
+    names = [_named(child_key(path[0])) if path else None for path, _ in found]
     if len({*names}) != len(names):
         names = [*range(len(names))]
     return names, [child for _, child in found], structure
-
-
-def _name(path: Any) -> Tree:
-    """The name of a child, which is a path of one key: of an item, an attribute or a number."""
-    key = path[0] if path else None
-    for kind in ("key", "name", "idx"):
-        if hasattr(key, kind):
-            return _named(getattr(key, kind))
-    return str(key)
 
 
 def _named(key: Any) -> Tree:

@@ -17,8 +17,11 @@ from jax.sharding import Mesh
 from jamsgrad import _check
 from jamsgrad._check import nan_is_data
 from jamsgrad._jit import as_searched
-from jamsgrad._minima.minima import Minimum, distinct_minima
+from jamsgrad._minima.minima import distinct_minima
+from jamsgrad._minima.minimum import Minimum
+from jamsgrad._minima.statistics import Chance, chance_of_new
 from jamsgrad._multistart import archive
+from jamsgrad._multistart.columns import columns
 from jamsgrad._multistart.devices import in_a_row
 from jamsgrad._multistart.drive import interruptible
 from jamsgrad._multistart.ends import gone_on
@@ -28,7 +31,7 @@ from jamsgrad._search.minimize import Result, StopOptions, checked_task, minimiz
 from jamsgrad._search.step import HasRecord, Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree, as_row
+from jamsgrad._tree import Tree
 
 Found = tuple[tuple[Minimum, ...], np.ndarray]
 
@@ -58,6 +61,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
       ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
       >>> [(minimum.kind, minimum.count) for minimum in found.minima]
       [('minimum', 16)]
+      >>> print("about {:.0%}, at most {:.0%}".format(*found.chance_of_new))
+      about 0%, at most 24%
     """
 
     starts: Tree
@@ -235,6 +240,41 @@ class MultiStartResult(HasRecord[np.ndarray]):
         """In which of the `minima` each search ended, shape (n_starts,); -1 without success."""
         return self._found[1]
 
+    @property
+    def chance_of_new(self) -> Chance:
+        """The chance that the next successful search ends in a minimum that is not among `minima`.
+
+        A pair of floats, `estimate` (of Good and Turing) and `limit`, the upper end of its 95 %
+        interval (of Esty). Searches that are "unconverged" are no evidence, and do not count; NaN
+        if there is no other one. Starts must be independent, as `starts="uniform"` are.
+        """
+        return chance_of_new([m.count for m in self.minima if m.kind != "unconverged"])
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The searches as a table, for `pandas.DataFrame` or `polars.DataFrame`.
+
+        Row i is search i. To find the `basin`, it looks for the `minima`.
+
+        Returns:
+          A dict of NumPy arrays of shape (n_starts,): for each number of x, by its name in the
+          tree, "start.rate" and "x.rate", or "start[0]" and "x[0]" (float64; of complex numbers
+          ".real" and ".imag"); "fun" and "grad_norm"; "n_steps"; "status", the name of a `Status`
+          as a string; and "basin", the number of the minimum, -1 without success.
+
+        Example:
+          >>> import jax
+          >>> from jamsgrad import amsgrad, multistart, problems
+          >>> bowl = problems.bowl
+          >>> found = multistart(
+          ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
+          >>> columns = found.columns()
+          >>> print(", ".join(columns))
+          start[0], start[1], x[0], x[1], fun, grad_norm, n_steps, status, basin
+          >>> print(columns["status"][:2])
+          ['GTOL' 'GTOL']
+        """
+        return columns(self.starts, self.record, self.basin)
+
     @cached_property
     @nan_is_data()
     def _found(self) -> Found:
@@ -243,6 +283,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
                 self._task.fun,
                 self.x,
                 np.where(self.status > 0, self.fun, np.nan),
+                self.grad_norm,
                 self._task.bounds,
                 args=self._task.args,
                 n_searches=self.fun.size,
@@ -340,20 +381,20 @@ class MultiStartResult(HasRecord[np.ndarray]):
           >>> print(found.summary())  # doctest: +ELLIPSIS
           16 searches in ... s (and ... s of compiling), lanes ...% busy: 16 GTOL
           16 GTOL. Converged: no component of the gradient is larger than gtol.
-          Best value ..., largest component of the gradient ..., x = [...]
+          Best value ..., largest component of the gradient ..., x[0] = ..., x[1] = ...
           ...
         """
         counts = Counter(self.status.tolist())
         statuses = [(counts[s], Status(s)) for s in sorted(counts, reverse=True)]
         best = self.order[0]
-        x = as_row(jax.tree.map(lambda leaf: leaf[best], self.x))
+        x = jax.tree.map(lambda leaf: leaf[best], self.x)
         lines = [
             f"{self.fun.size:,} searches in {self.seconds:.2f} s "
             f"(and {self.compile_seconds:.2f} s of compiling), lanes {self.lane_efficiency:.0%} "
             f"busy: {', '.join(f'{n:,} {status.name}' for n, status in statuses)}",
             *(f"{n:,} {status.name}. {status.message}" for n, status in statuses),
             best_point(float(self.fun[best]), float(self.grad_norm[best]), x),
-            table(self.minima),
+            table(self.minima, self.chance_of_new),
         ]
         return "\n".join(lines)
 

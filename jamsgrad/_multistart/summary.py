@@ -3,40 +3,46 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
+from jamsgrad._minima.minimum import Minimum
+from jamsgrad._minima.statistics import Chance
+from jamsgrad._tree import Tree, as_row, names
 
-from jamsgrad._minima.minima import Minimum
-from jamsgrad._minima.statistics import chance_of_new
-from jamsgrad._tree import as_row
+_SHOWN = 6  # numbers of a point
 
 
-def best_point(value: float, grad_norm: float, x: np.ndarray) -> str:
+def best_point(value: float, grad_norm: float, x: Tree) -> str:
     """The best point of all searches, with its value and gradient."""
     if not math.isfinite(value):
         return "No search found a finite value."
-    return f"Best value {value:.6g}, largest component of the gradient {grad_norm:.3g}, x = {_x(x)}"
+    pairs = zip(_names(x), _x(x), strict=True)
+    point = ", ".join(number if name == number else f"{name} = {number}" for name, number in pairs)
+    return f"Best value {value:.6g}, largest component of the gradient {grad_norm:.3g}, {point}"
 
 
-def table(minima: Sequence[Minimum], limit: int = 10) -> str:
+def table(minima: Sequence[Minimum], chance_of_new: Chance, limit: int = 10) -> str:
     """The best minima, and the chance that there are others, as text for a person."""
     if not minima:
         return "No minimum was found."
-    titles = ("value", "hits", "hit rate (95 %)", "kind", "condition", "x")
+    titles = ("value", "hits", "hit rate (95 %)", "kind", "condition", *_names(minima[0].x))
     rows = [titles, *map(_cells, minima[:limit])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if len(minima) > limit:
         lines.append(f"... and {len(minima) - limit} more")
-    counts = [minimum.count for minimum in minima if minimum.kind != "unconverged"]
-    unconverged = sum(minimum.count for minimum in minima) - sum(counts)
+    lines += [
+        f"{minimum.fun:.6g} is flat: fun hardly changes along {minimum.directions()}"
+        for minimum in minima[:limit]
+        if minimum.kind == "flat"
+    ]
+    unconverged = sum(minimum.count for minimum in minima if minimum.kind == "unconverged")
     if unconverged:
         lines.append(
             f"{unconverged:,} hits are unconverged: even the best of them is further than a "
             "thousandth of the box from where Newton's step leads. Try a smaller gtol, more steps, "
             "or another unit for fun."
         )
-    if counts:
-        about, at_most = (f"{100 * chance:.3g} %" for chance in chance_of_new(counts))
+    if not math.isnan(chance_of_new.estimate):
+        about, at_most = (f"{100 * chance:.3g} %" for chance in chance_of_new)
         chance = f"about {about}, at most {at_most} (95 %)"
         lines.append(f"Chance that the next success is a new minimum: {chance}")
     return "\n".join(lines)
@@ -50,11 +56,17 @@ def _cells(minimum: Minimum) -> tuple[str, ...]:
         f"{100 * minimum.hit_rate:.3g} % ({100 * low:.3g} to {100 * high:.3g})",
         minimum.kind,
         f"{minimum.condition:.3g}",
-        _x(as_row(minimum.x)),
+        *_x(minimum.x),
     )
 
 
-def _x(x: np.ndarray) -> str:
+def _names(x: Tree) -> list[str]:
+    """What the numbers of a point are called that `_x` shows."""
+    found = names(x)
+    return found if len(found) <= _SHOWN else [*found[:_SHOWN], "..."]
+
+
+def _x(x: Tree) -> list[str]:
     """The first numbers of a point."""
-    shown = [f"{float(value):.5g}" for value in x[:4]] + ["..."] * (x.size > 4)
-    return f"[{', '.join(shown)}]"
+    found = as_row(x)
+    return [f"{number:.5g}" for number in found[:_SHOWN]] + ["..."] * (found.size > _SHOWN)

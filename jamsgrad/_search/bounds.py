@@ -50,14 +50,15 @@ def parse(bounds: Any, x: Any, *, finite: bool = False) -> Bounds | None:
     return box
 
 
-def box(bounds: Any) -> Bounds:
-    """The finite box meant by `bounds` alone, where there is no x to broadcast to.
+def box(bounds: Any, *, finite: bool = True) -> Bounds:
+    """The box meant by `bounds` alone, where there is no x to broadcast to.
 
     Leaf by leaf, lower and upper broadcast to each other; one may be a prefix of the other's tree.
     The common dtype is floating. A list of numbers is an array, as in `parse`.
 
     Raises:
-      ValueError: if the ends do not fit each other, or an end is infinite; else as `parse`.
+      ValueError: if the ends do not fit each other, or an end is infinite although all are to be
+        `finite`; else as `parse`.
     """
 
     def is_array(end: Any) -> bool:
@@ -87,7 +88,7 @@ def box(bounds: Any) -> Bounds:
     if not any(leaf.size for leaf in jax.tree.leaves(x)):
         raise ValueError(f"the bounds {lower!r} and {upper!r} hold no numbers")
     with np.errstate(over="ignore"):  # an end too large for the dtype becomes infinite
-        box = parse(Bounds(lower, upper), x, finite=True)
+        box = parse(Bounds(lower, upper), x, finite=finite)
     assert box is not None
     return box
 

@@ -63,7 +63,9 @@ def test_points_that_agree_to_rounding_are_one_whatever_lies_between():
     assert minimum.count == 40
     assert len(found(lambda x: jnp.sum(x) * jnp.nan, x, (-2, 2))) == 0
     values = np.zeros(40)
-    minima, _ = distinct_minima(lambda x: jnp.sum(x) * jnp.nan, x, values, None, n_searches=40)
+    minima, _ = distinct_minima(
+        lambda x: jnp.sum(x) * jnp.nan, x, values, values, None, n_searches=40
+    )
     assert [m.count for m in minima] == [40]
 
 

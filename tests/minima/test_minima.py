@@ -76,12 +76,12 @@ def test_himmelblau_has_four_minima():
 def test_what_is_not_finite_never_enters():
     x = np.array([[0.0, 0.0], [np.nan, 0.0], [0.5, 0.0], [0.0, np.inf], [0.0, 0.0]])
     values = np.array([1.0, 0.0, np.nan, 0.0, -np.inf])
-    (minimum,), basin = distinct_minima(problems.bowl.fun, x, values, None, n_searches=5)
+    (minimum,), basin = distinct_minima(problems.bowl.fun, x, values, values, None, n_searches=5)
     assert (minimum.fun, minimum.count) == (1.0, 1)
     assert basin.tolist() == [0, -1, -1, -1, -1]
     for n in (2, 0):
         x, values = x[1 : 1 + n], values[1 : 1 + n]
-        minima, basin = distinct_minima(problems.bowl.fun, x, values, None, n_searches=5)
+        minima, basin = distinct_minima(problems.bowl.fun, x, values, values, None, n_searches=5)
         assert (minima, basin.tolist()) == ((), [-1] * n)
 
 
@@ -135,6 +135,6 @@ def test_values_that_agree_to_rounding_are_ordered_by_the_points():
         values = 4 + 8 * eps * noise[1]
         box = Bounds(np.full(2, -6.0), np.full(2, 6.0))
         order = np.random.default_rng(seed).permutation(9)
-        minima, basin = distinct_minima(fun, x[order], values[order], box, n_searches=9)
+        minima, basin = distinct_minima(fun, x[order], values[order], values, box, n_searches=9)
         assert [float(m.x[0]) for m in minima] == list(range(-4, 5))
         np.testing.assert_array_equal(basin, order)

@@ -18,7 +18,8 @@ def divided(fun, x, bounds=None, n_searches=None, **options):
     x = jax.tree.map(np.asarray, x)
     values = np.asarray(jax.jit(jax.vmap(lambda x: fun(x, *options.get("args", ()))))(x))
     box = _bounds.parse(bounds, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), x))
-    return distinct_minima(fun, x, values, box, n_searches=n_searches or len(values), **options)
+    options = {"n_searches": n_searches or len(values), **options}
+    return distinct_minima(fun, x, values, np.zeros(len(values)), box, **options)
 
 
 def around(centers, counts, noise=1e-5):
