@@ -147,7 +147,7 @@ def two_reductions(x, fun, projected):
     return jnp.where(reduce(jnp.logical_and, finite), largest, jnp.nan).astype(fun.dtype)
 
 
-def selected(stop, finite, small_gradient, worse, still, newton, out_of_steps):
+def selected(stop, finite, small_gradient, worse, still, ended, out_of_steps):
     """`verdict` by `jnp.select`, with all three tolerances."""
     rules = {
         Status.NONFINITE: ~finite,

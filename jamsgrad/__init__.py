@@ -8,9 +8,9 @@ from jamsgrad import problems as problems
 from jamsgrad import schedules as schedules
 from jamsgrad._minima.minimum import Minimum as Minimum
 from jamsgrad._multistart.basin_map import basin_map as basin_map
+from jamsgrad._multistart.basins import BasinMap as BasinMap
 from jamsgrad._multistart.drive import Progress as Progress
 from jamsgrad._multistart.multistart import multistart as multistart
-from jamsgrad._multistart.result import BasinMap as BasinMap
 from jamsgrad._multistart.result import MultiStartResult as MultiStartResult
 from jamsgrad._multistart.starts import sample_starts as sample_starts
 from jamsgrad._optimizer.algorithm import Convention as Convention
@@ -21,12 +21,12 @@ from jamsgrad._optimizer.aliases import amsgrad as amsgrad
 from jamsgrad._optimizer.aliases import amsgradw as amsgradw
 from jamsgrad._optimizer.rounding import MomentDtypes as MomentDtypes
 from jamsgrad._search.minimize import Result as Result
-from jamsgrad._search.minimize import Trajectory as Trajectory
 from jamsgrad._search.minimize import minimize as minimize
 from jamsgrad._search.newton import newton as newton
 from jamsgrad._search.scaled import Scaled as Scaled
 from jamsgrad._search.scaled import scaled as scaled
 from jamsgrad._search.stopping import Status as Status
+from jamsgrad._search.trajectory import Trajectory as Trajectory
 
 if _TYPE_CHECKING:
     from jamsgrad import plots as plots

@@ -76,7 +76,8 @@ def test_an_arrow_points_down_or_stays_in_its_wing(name):
 
 
 def test_no_circle_and_no_long_chain():
-    wings = [name for name in NAMES if wing(name) not in ("__init__", "__main__")]
+    # A package's own file only lists its names.
+    wings = [name for name in NAMES if not name.endswith(("__init__", "__main__"))]
     assert max(map(depth, wings)) <= 10  # a RecursionError is a circle
     folders = {FLOOR[name] for name in FLOOR if (ROOT / name).is_dir()}
     assert len(folders) <= 6

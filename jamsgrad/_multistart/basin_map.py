@@ -9,8 +9,8 @@ import optax
 from jax.sharding import Mesh
 
 from jamsgrad import _check
+from jamsgrad._multistart.basins import BasinMap
 from jamsgrad._multistart.multistart import multistart
-from jamsgrad._multistart.result import BasinMap
 from jamsgrad._multistart.starts import placed
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.minimize import StopOptions, stop_by

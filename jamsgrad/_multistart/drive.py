@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jamsgrad._multistart.devices import Program
-from jamsgrad._multistart.lanes import Queue
+Queue = TypeVar("Queue")
 
 _SLICE_SECONDS = 0.5  # between two looks at the queue: for progress, callbacks and Ctrl-C
 
@@ -104,8 +103,17 @@ class CtrlC(threading.Event):
         return watched
 
 
+class Driven(Protocol[Queue]):
+    """What can be driven: `devices.Program`, whose words these are."""
+
+    n_starts: int
+    first_rounds: int
+
+    def advance(self, queue: Queue, n_rounds: int) -> tuple[Queue, tuple[int, int, float]]: ...
+
+
 def drive(
-    program: Program,
+    program: Driven[Queue],
     queue: Queue,
     watchers: list[Callable[[Progress], None]],
     interrupted: threading.Event,

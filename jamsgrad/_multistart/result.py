@@ -1,7 +1,6 @@
 """What many searches found: the result of `multistart`, for code and for people."""
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,11 +24,10 @@ from jamsgrad._multistart.columns import columns
 from jamsgrad._multistart.devices import in_a_row
 from jamsgrad._multistart.drive import interruptible
 from jamsgrad._multistart.ends import gone_on
-from jamsgrad._multistart.summary import best_point, table
+from jamsgrad._multistart.summary import best_point, statuses, table
 from jamsgrad._search.finish import Finish
 from jamsgrad._search.minimize import Result, StopOptions, checked_task, minimize, stop_by
 from jamsgrad._search.step import HasRecord, Record
-from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree
 
@@ -384,15 +382,14 @@ class MultiStartResult(HasRecord[np.ndarray]):
           Best value ..., largest component of the gradient ..., x[0] = ..., x[1] = ...
           ...
         """
-        counts = Counter(self.status.tolist())
-        statuses = [(counts[s], Status(s)) for s in sorted(counts, reverse=True)]
+        names, reasons = statuses(self.status)
         best = self.order[0]
         x = jax.tree.map(lambda leaf: leaf[best], self.x)
         lines = [
             f"{self.fun.size:,} searches in {self.seconds:.2f} s "
             f"(and {self.compile_seconds:.2f} s of compiling), lanes {self.lane_efficiency:.0%} "
-            f"busy: {', '.join(f'{n:,} {status.name}' for n, status in statuses)}",
-            *(f"{n:,} {status.name}. {status.message}" for n, status in statuses),
+            f"busy: {names}",
+            *reasons,
             best_point(float(self.fun[best]), float(self.grad_norm[best]), x),
             table(self.minima, self.chance_of_new),
         ]
@@ -405,47 +402,3 @@ class MultiStartResult(HasRecord[np.ndarray]):
     @nan_is_data()
     def _one(self, i: int) -> Result:
         return Result(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.record))
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class BasinMap(HasRecord[np.ndarray]):
-    """Where the searches from a grid of starts ended; [i, j] belongs to the start (x0[j], x1[i]).
-
-    So rows are the second variable, as `imshow(..., origin="lower")` and `contour` want it. The
-    starts are the middles of pixels that tile the box: the share of a basin among them is its
-    share of the box.
-
-    Attributes:
-      x0: the first variable of the starts, ascending, shape (resolution,).
-      x1: the second one, likewise.
-      basin: the number in `minima` of the minimum that each search ended in, -1 without success;
-        shape (resolution, resolution).
-      x: where it ended, each leaf with these two axes first.
-      fun: the value there, likewise; NaN where nothing was evaluated.
-      grad_norm: the largest component of the (projected) gradient there.
-      n_steps: steps taken.
-      status: why it stopped, a `Status`.
-      result: the searches themselves; that of [i, j] has the number i * resolution + j.
-
-    Example:
-      >>> import jamsgrad
-      >>> bowl = jamsgrad.problems.bowl
-      >>> found = jamsgrad.basin_map(bowl.fun, bowl.bounds, jamsgrad.amsgrad(0.1), resolution=4)
-      >>> found.x0.tolist(), found.basin.tolist()[0]
-      ([-0.75, -0.25, 0.25, 0.75], [0, 0, 0, 0])
-    """
-
-    x0: np.ndarray
-    x1: np.ndarray
-    basin: np.ndarray
-    record: Record[np.ndarray]
-    result: MultiStartResult
-
-    @property
-    def minima(self) -> tuple[Minimum, ...]:
-        """The distinct minima, the lowest first."""
-        return self.result.minima
-
-    def __repr__(self) -> str:
-        """The size of the map, and the summary of its searches."""
-        return f"{self.x1.size} x {self.x0.size} starts: {self.result.summary()}"

@@ -1,13 +1,25 @@
 """What a person reads of many searches: the best point, and the minima with how sure they are."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from jamsgrad._minima.minimum import Minimum
 from jamsgrad._minima.statistics import Chance
+from jamsgrad._search.stopping import Status
 from jamsgrad._tree import Tree, as_row, names
 
 _SHOWN = 6  # numbers of a point
+
+
+def statuses(status: np.ndarray) -> tuple[str, list[str]]:
+    """How many searches ended for which reason, in short, and a sentence for each."""
+    counts = Counter(status.tolist())
+    found = [(counts[s], Status(s)) for s in sorted(counts, reverse=True)]
+    names = ", ".join(f"{n:,} {reason.name}" for n, reason in found)
+    return names, [f"{n:,} {reason.name}. {reason.message}" for n, reason in found]
 
 
 def best_point(value: float, grad_norm: float, x: Tree) -> str:

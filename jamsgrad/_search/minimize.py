@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -19,35 +19,9 @@ from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.finish import STEPS, Finish, finisher, finishing, joined
 from jamsgrad._search.step import HasRecord, Here, Record, Search, State
 from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
-from jamsgrad._search.task import Point, Task
+from jamsgrad._search.task import Task
+from jamsgrad._search.trajectory import Rows, Trajectory, empty_rows, trajectory
 from jamsgrad._tree import Numeric, Tree, ceil_div
-
-
-class Trajectory(NamedTuple):
-    """The recorded points of a search; rows after `n_recorded` are NaN, with step -1.
-
-    Attributes:
-      step: int32, shape (rows,): steps taken when the row was written, 0 for the start.
-      x: the points, each leaf with the rows as a new first axis.
-      fun: their values, shape (rows,).
-      grad_norm: largest component of the projected gradient there, shape (rows,).
-      n_recorded: how many rows were written.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> import jamsgrad
-      >>> trajectory = jamsgrad.minimize(
-      ...     jnp.square, jnp.array(1.0), jamsgrad.amsgrad(0.1), max_steps=40, record_every=10
-      ... ).trajectory
-      >>> int(trajectory.n_recorded), trajectory.step.tolist()
-      (5, [0, 10, 20, 30, 40])
-    """
-
-    step: jax.Array
-    x: Tree
-    fun: jax.Array
-    grad_norm: jax.Array
-    n_recorded: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -362,17 +336,17 @@ def _minimize(
         length = None if length is None else STEPS + 1
         last, after = _run(end, end.init(record.x), record_every, n_rows, length)
         record = joined(record, end.record(last), stop)
-    trajectory = None
+    recorded = None
     if rows is not None and record_every is not None:
-        trajectory = _trajectory(rows, search.n_steps(state), after, record.n_finish, record_every)
-    return Result(record, trajectory, state.x, state.opt_state)
+        recorded = trajectory(rows, search.n_steps(state), after, record.n_finish, record_every)
+    return Result(record, recorded, state.x, state.opt_state)
 
 
 def _run(
     search: Search, state: State, record_every: int | None, n_rows: int | None, length: int | None
-) -> tuple[State, "Rows | None"]:
+) -> tuple[State, Rows | None]:
     """The state in which a search ends, and its recorded points."""
-    rows = None if n_rows is None else _empty_rows(state.best, n_rows)
+    rows = None if n_rows is None else empty_rows(state.best, n_rows)
 
     def advance(carry: tuple[State, Here, Rows | None]) -> tuple[State, Here, Rows | None]:
         state, here, rows = carry
@@ -393,43 +367,3 @@ def _run(
         carry, _ = lax.scan(lambda carry, _: (advance(carry), None), carry, length=length)
     state, _, rows = carry
     return state, rows
-
-
-class Rows(NamedTuple):
-    """Recorded points: the fields of a `Trajectory` that a loop writes."""
-
-    x: Tree
-    fun: jax.Array
-    grad_norm: jax.Array
-
-
-def _empty_rows(point: Point, n: int) -> Rows:
-    """Rows of NaN."""
-    return Rows(
-        *jax.tree.map(lambda leaf: jnp.full((n, *leaf.shape), jnp.nan, leaf.dtype), point[:3])
-    )
-
-
-def _trajectory(
-    rows: Rows, last: jax.Array, after: Rows | None, n_finish: jax.Array | None, every: int
-) -> Trajectory:
-    """The recorded points of a search, and those after it, if it was finished."""
-    n_recorded = ceil_div(last, every) + 1
-    step = jnp.minimum(every * np.arange(len(rows.fun), dtype=np.int32), last)
-    if after is not None and n_finish is not None:
-        more = last + jnp.minimum(every * np.arange(len(after.fun), dtype=np.int32), n_finish)
-
-        def append(a: jax.Array, b: jax.Array) -> jax.Array:
-            longer = jnp.concatenate([a, jnp.zeros_like(b[1:])])
-            return lax.dynamic_update_slice_in_dim(longer, b[1:], n_recorded, 0)
-
-        step, rows = jax.tree.map(append, (step, rows), (more, after))
-        n_recorded += ceil_div(n_finish, every)
-    written = np.arange(len(step), dtype=np.int32) < n_recorded
-    if after is not None:  # if it is not, other rows are blank
-
-        def or_nan(a: jax.Array) -> jax.Array:
-            return jnp.where(written.reshape(-1, *[1] * (a.ndim - 1)), a, jnp.nan)
-
-        rows = jax.tree.map(or_nan, rows)
-    return Trajectory(jnp.where(written, step, -1), *rows, n_recorded)

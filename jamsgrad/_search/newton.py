@@ -11,7 +11,6 @@ import numpy as np
 import optax
 
 from jamsgrad import _check
-from jamsgrad._search.bounds import Bounds
 from jamsgrad._tree import Tree, as_tree, as_vector
 
 MOST = 64  # variables: a step costs as many gradients
@@ -113,9 +112,9 @@ def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
             return value_fn(as_tree(row, params))
 
         ends = (-jnp.inf, jnp.inf) if bounds is None else bounds
-        box = Bounds(*(jnp.broadcast_to(as_vector(end).astype(x.dtype), x.shape) for end in ends))
+        low, high = (jnp.broadcast_to(as_vector(end).astype(x.dtype), x.shape) for end in ends)
         value = fun(x) if value is None else value
-        moved, state = _step(fun, x, value, as_vector(updates).astype(x.dtype), box, state)
+        moved, state = _step(fun, x, value, as_vector(updates).astype(x.dtype), low, high, state)
         return as_tree(moved - x, params), state
 
     return optax.GradientTransformationExtraArgs(init, cast(Any, update))
@@ -132,11 +131,11 @@ def _step(
     x: jax.Array,
     value: jax.Array,
     grad: jax.Array,
-    box: Bounds,
+    low: jax.Array,
+    high: jax.Array,
     state: NewtonState,
 ) -> tuple[jax.Array, NewtonState]:
     """The next point, and the state there; x is a vector of real numbers."""
-    low, high = box
     eps, ulp = float(jnp.finfo(x.dtype).eps), float(jnp.finfo(value.dtype).eps)
     held = ((x <= low) & (grad > 0)) | ((x >= high) & (grad < 0)) | (low == high)
     grad = jnp.where(held, 0, grad)

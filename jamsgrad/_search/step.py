@@ -234,14 +234,15 @@ class Search:
         rounding = ULPS * float(jnp.finfo(point.fun.dtype).eps)
         worse = point.fun > best.fun + rounding * jnp.abs(best.fun)
         still, status, newton = state.still, state.status, newton_state(state.opt_state)
+        ended = None if newton is None else newton.ended
         if still is not None:
             still = where(running, still.evaluated(stop, point.fun), still)
         if status is not None:
             out_of_steps = n_good >= self.max_steps
-            now = verdict(stop, finite, small_gradient, worse, still, newton, out_of_steps)
+            now = verdict(stop, finite, small_gradient, worse, still, ended, out_of_steps)
             status = jnp.where(running, now, status)
         # Newton's steps lead to the last digits, where values are rounding.
-        final = small_gradient if newton is None else True
+        final = small_gradient if ended is None else True
         improves = finite & ((final & ~worse) | (point.fun < best.fun))
         best = where(running & (improves | _is_new(state)), point, best)
         n_good += (running & finite).astype(jnp.uint32)

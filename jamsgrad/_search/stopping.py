@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from jamsgrad import _check
-from jamsgrad._search.newton import NewtonState
 from jamsgrad._tree import Numeric
 
 
@@ -176,7 +175,7 @@ def verdict(
     small_gradient: jax.Array,
     worse: jax.Array,
     still: Stillness | None,
-    newton: NewtonState | None,
+    ended: jax.Array | None,
     out_of_steps: jax.Array,
 ) -> jax.Array:
     """The status of a search at a point, int32: the first of the rules that holds, or STOPPED.
@@ -188,8 +187,8 @@ def verdict(
         rules.append((still.by_fun >= stop.patience, Status.FTOL))
     if still is not None and still.by_x is not None:
         rules.append((still.by_x >= stop.patience, Status.XTOL))
-    if newton is not None:
-        rules += [(newton.ended == 1, Status.ROUNDING), (newton.ended == 2, Status.STALLED)]
+    if ended is not None:  # what `newton` says of itself
+        rules += [(ended == 1, Status.ROUNDING), (ended == 2, Status.STALLED)]
     rules.append((out_of_steps & small_gradient, Status.WORSE))
     if still is not None:
         rules.append((out_of_steps & (still.idle >= stop.patience), Status.STALLED))

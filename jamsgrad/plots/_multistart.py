@@ -8,7 +8,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.ticker import MaxNLocator
 
 from jamsgrad import _check
-from jamsgrad._multistart.result import BasinMap, MultiStartResult
+from jamsgrad._multistart.basins import BasinMap
+from jamsgrad._multistart.result import MultiStartResult
 from jamsgrad._search.bounds import end_rows
 from jamsgrad._tree import as_row, as_rows, ceil_div
 from jamsgrad.plots import _axes

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from jamsgrad import _check
-from jamsgrad._search.minimize import Result, Trajectory
+from jamsgrad._search.minimize import Result
+from jamsgrad._search.trajectory import Trajectory
 from jamsgrad._tree import Tree
 from jamsgrad.plots import _axes
 from jamsgrad.plots._landscape import ContourOptions, Function, contour, of_two_variables

@@ -12,7 +12,10 @@ VALLEY = problems.rosenbrock(2)
 START = jnp.array([-1.2, 1.0])
 
 
-def search(fun=VALLEY.fun, x0=START, optimizer=amsgrad(0.3, b2=0.99), **options):
+AMSGRAD = amsgrad(0.3, b2=0.99)
+
+
+def search(fun=VALLEY.fun, x0=START, optimizer=AMSGRAD, **options):
     return minimize(fun, x0, optimizer, **{"max_steps": 200, "finish": "auto"} | options)
 
 
