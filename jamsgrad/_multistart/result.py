@@ -382,18 +382,14 @@ class MultiStartResult(HasRecord[np.ndarray]):
           Best value ..., largest component of the gradient ..., x[0] = ..., x[1] = ...
           ...
         """
-        names, reasons = statuses(self.status)
-        best = self.order[0]
+        (names, reasons), best = statuses(self.status), self.order[0]
         x = jax.tree.map(lambda leaf: leaf[best], self.x)
-        lines = [
-            f"{self.fun.size:,} searches in {self.seconds:.2f} s "
-            f"(and {self.compile_seconds:.2f} s of compiling), lanes {self.lane_efficiency:.0%} "
-            f"busy: {names}",
-            *reasons,
-            best_point(float(self.fun[best]), float(self.grad_norm[best]), x),
-            table(self.minima, self.chance_of_new),
-        ]
-        return "\n".join(lines)
+        first = (
+            f"{self.fun.size:,} searches in {self.seconds:.2f} s (and {self.compile_seconds:.2f} s "
+            f"of compiling), lanes {self.lane_efficiency:.0%} busy: {names}"
+        )
+        point = best_point(float(self.fun[best]), float(self.grad_norm[best]), x)
+        return "\n".join([first, *reasons, point, table(self.minima, self.chance_of_new)])
 
     def __repr__(self) -> str:
         """The summary."""
