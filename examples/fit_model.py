@@ -48,6 +48,7 @@ BOUNDS = (
 )
 
 
+@jax.jit
 def model(x, t):
     """The displacement at the times t for the parameters x."""
     frequency = x["frequency"] + jnp.array([0.0, 1.0]) * jnp.exp(x["log_gap"])
@@ -60,6 +61,7 @@ def misfit(x, t, y):
     return 0.5 * jnp.mean(((y - model(x, t)) / NOISE) ** 2)
 
 
+@jax.jit
 def standard_errors(x, t, y):
     """The square roots of the diagonal of the inverse Hessian of chi^2 / 2, as a dict like x."""
     flat, tree = ravel_pytree(x)
