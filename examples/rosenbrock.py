@@ -1,9 +1,9 @@
 """One name, four updates: AMSGrad in every convention, and Adam, in Rosenbrock's valley.
 
-    python examples/rosenbrock.py [--steps 1000] [--learning-rate 0.05] [--frames 24] [--out figures]
+    python examples/rosenbrock.py [--steps 1000] [--learning-rate 0.05] [--out figures]
 
 Minimises f(x) = 100 (x1 - x0^2)^2 + (1 - x0)^2 from the classic start (-1.2, 1), prints where each
-search ends, and writes `convergence.png`, `paths.png` and `search.gif`.
+search ends, and writes `convergence.png`, `paths.png` and `search.gif` (of 24 `--frames`).
 """
 
 import argparse
