@@ -27,9 +27,9 @@ compile_quickly(True)
 
 
 def pytest_collection_modifyitems(items):
-    """Of each file, run last what is compiled as users do: to switch forgets what is compiled."""
+    """Of each file, run first what is compiled as users do: to switch forgets all programs."""
     files = list(dict.fromkeys(item.path for item in items))
-    items.sort(key=lambda item: (files.index(item.path), not may_be_quick(item)))
+    items.sort(key=lambda item: (files.index(item.path), may_be_quick(item)))
 
 
 @pytest.hookimpl(tryfirst=True)
