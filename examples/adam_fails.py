@@ -34,21 +34,22 @@ ROWS = 1000
 def play(problem, optimizer, every, key):
     """x_t and the expected average regret in ROWS rows, one each `every` steps."""
 
-    def step(carry, t):
-        x, state, average_regret = carry
+    def step(_, carry):
+        t, x, state, average_regret = carry
         regret = problem.expected_gradient * (x - problem.minimizer)
         average_regret += (regret - average_regret) / t
         gradient = problem.gradient(t, key).astype(x.dtype)
         updates, state = optimizer.update(gradient, state, x)
-        return (jnp.clip(x + updates, *problem.bounds), state, average_regret), None
+        return t + 1, jnp.clip(x + updates, *problem.bounds), state, average_regret
 
-    def row(carry, i):
-        carry, _ = jax.lax.scan(step, carry, i * every + jnp.arange(1, every + 1))
-        x, _, average_regret = carry
+    def row(carry, _):
+        # XLA compiles a loop whose data are small as a whole: t is counted, not read from an array.
+        carry = jax.lax.fori_loop(0, every, step, carry)
+        _, x, _, average_regret = carry
         return carry, (x, average_regret)
 
     x = jnp.zeros(())
-    _, rows = jax.lax.scan(row, (x, optimizer.init(x), x), jnp.arange(ROWS))
+    _, rows = jax.lax.scan(row, (1, x, optimizer.init(x), x), length=ROWS)
     return rows
 
 

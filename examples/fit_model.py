@@ -39,6 +39,7 @@ BOUNDS = (
 SCALE = {"amplitude": "log", "gap": "log", "rate": "log"}
 
 
+@jax.jit
 def model(x, t):
     """The displacement at the times t for the parameters x."""
     frequency = x["frequency"] + jnp.array([0.0, 1.0]) * x["gap"]

@@ -3,7 +3,7 @@
     python examples/rosenbrock.py [--steps 1000] [--learning-rate 0.05] [--out figures]
 
 Minimises f(x) = 100 (x1 - x0^2)^2 + (1 - x0)^2 from the classic start (-1.2, 1), prints where each
-search ends, and writes `convergence.png`, `paths.png` and `search.gif`.
+search ends, and writes `convergence.png`, `paths.png` and `search.gif` (of 24 `--frames`).
 """
 
 import argparse
@@ -33,6 +33,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--frames", type=int, default=24, help="of the animation")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the pictures")
     args = parser.parse_args(argv)
 
@@ -58,7 +59,7 @@ def main(argv=None):
         ax.figure.savefig(args.out / f"{name}.png", dpi=120)
         plt.close(ax.figure)
         print(f"wrote {args.out / name}.png")
-    animation = plots.animate(view, results, frames=24, interval=120)
+    animation = plots.animate(view, results, frames=args.frames, interval=120)
     animation.save(args.out / "search.gif", writer="pillow", dpi=80)
     plt.close()
     print(f"wrote {args.out / 'search.gif'}")

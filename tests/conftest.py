@@ -26,10 +26,20 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 compile_quickly(True)
 
 
+def pytest_collection_modifyitems(items):
+    """Of each file, run first what is compiled as users do: to switch forgets all programs."""
+    files = list(dict.fromkeys(item.path for item in items))
+    items.sort(key=lambda item: (files.index(item.path), may_be_quick(item)))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Compile as users do where bits or printed digits are tested, and quickly elsewhere."""
-    compile_quickly(item.get_closest_marker("as_users_compile") is None)
+    compile_quickly(may_be_quick(item))
+
+
+def may_be_quick(item):
+    return item.get_closest_marker("as_users_compile") is None
 
 
 @pytest.fixture

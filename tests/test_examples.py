@@ -24,7 +24,7 @@ EXAMPLES = {  # name: arguments, and the files it writes
         ["multistart.png"],
     ),
     "sharded_multistart.py": (["--processes", "2"], ["sharded_multistart.npz"]),
-    "rosenbrock.py": ([], ["convergence.png", "paths.png", "search.gif"]),
+    "rosenbrock.py": (["--frames", "3"], ["convergence.png", "paths.png", "search.gif"]),
     "adam_fails.py": (["--steps", "600000"], ["adam_fails.png"]),
     "conventions.py": ([], ["conventions.png"]),
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),

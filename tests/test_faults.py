@@ -432,6 +432,7 @@ def test_what_is_no_start_is_not_run_again(i):
         result.rerun(i)
 
 
+@pytest.mark.as_users_compile  # a slow program takes longer than its compilation saves
 def test_a_million_starts_are_a_number_like_others():
     result = many(optimizer=optax.sgd(0.5), n_starts=2**20)  # a step to the minimum
     assert result.fun.shape == (2**20,)

@@ -76,7 +76,6 @@ def test_all_golden_cases_are_here():
     assert {case["convention"] for case in CASES} == {*CONVENTIONS, "custom"}
 
 
-@pytest.mark.as_users_compile
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_golden_trajectories(case, dtype):
