@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from _report import machine, median, median_ratio, table
 
@@ -62,7 +62,7 @@ def many_by_hand() -> Iterator[None]:
     yield
 
 
-def many(fun: Callable | None = None) -> Iterator[None]:
+def many(finish: str | None = "auto") -> Iterator[None]:
     """`multistart`, the table of its minima, and the same call with a new key."""
     import jax
 
@@ -70,11 +70,10 @@ def many(fun: Callable | None = None) -> Iterator[None]:
 
     box = [-5.0, -5.0], [5.0, 5.0]
 
-    def search(key: int, fun: Callable = fun or himmelblau):
+    def search(key: int):
+        options = {"n_starts": N_STARTS, "gtol": GTOL, "finish": finish}
         optimizer = amsgrad(0.3, b2=0.99)
-        return multistart(
-            fun, box, optimizer, key=jax.random.key(key), n_starts=N_STARTS, gtol=GTOL
-        )
+        return multistart(himmelblau, box, optimizer, key=jax.random.key(key), **options)
 
     yield
     found = search(0)
@@ -151,6 +150,7 @@ def one(recording: bool) -> Iterator[None]:
 RUNS = {
     "many by hand": many_by_hand,
     "many": many,
+    "many unfinished": lambda: many(finish=None),
     "many of data": many_of_data,
     "one by hand": lambda: one_by_hand(recording=False),
     "one": lambda: one(recording=False),
@@ -203,6 +203,9 @@ def main(argv: list[str] | None = None) -> None:
             ("multistart", seconds("many", 0)),
             ("multistart and its table", seconds("many", 0, 1)),
             ("multistart again, with a new key", seconds("many", 2)),
+            ("multistart(finish=None)", seconds("many unfinished", 0)),
+            ("multistart(finish=None) and its table", seconds("many unfinished", 0, 1)),
+            ("multistart(finish=None) again, with a new key", seconds("many unfinished", 2)),
             ("multistart in a loop over five keys, after that", seconds("many", 3)),
             ("multistart of a pytree", seconds("many of data", 0)),
             ("multistart of a pytree again, with new data", seconds("many of data", 1)),

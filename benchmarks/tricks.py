@@ -51,7 +51,7 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 
 def search(problem: problems.Problem, n_starts: float, **stop) -> Callable[[], object]:
     """Searches from so many starts, as a function."""
-    options = {"key": jax.random.key(0), "n_starts": int(n_starts), **stop}
+    options = {"key": jax.random.key(0), "n_starts": int(n_starts), "finish": None, **stop}
     return lambda: jamsgrad.multistart(problem.fun, problem.bounds, OPTIMIZER, **options)
 
 

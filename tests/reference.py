@@ -1,13 +1,17 @@
 """What the tests compare with: AMSGrad in NumPy float64, and how they run optimizers."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import optax
 from hypothesis import settings
 
-from jamsgrad import conventions
+from jamsgrad import conventions, multistart
 
 CONVENTIONS = tuple(conventions)
+
+explore = partial(multistart, finish=None)  # the searches themselves, as the optimizer ends them
 
 # Reproducible, and without a clock: compilation time is no property of the code under test.
 property_test = settings(max_examples=15, deadline=None, derandomize=True)

@@ -9,9 +9,9 @@ import optax
 import pytest
 from jax import lax
 from optax import GradientTransformation
-from reference import same_bits
+from reference import explore, same_bits
 
-from jamsgrad import MultiStartResult, Status, amsgrad, minimize, multistart, sample_starts
+from jamsgrad import MultiStartResult, Status, amsgrad, minimize, sample_starts
 
 KEY = jax.random.key(5)
 START, BOX = jnp.array([-1.0, 1.5]), (np.full(2, -2.0), np.full(2, 2.0))
@@ -27,7 +27,7 @@ def one(fun=bowl, optimizer=SGD, **options):
 
 
 def many(fun=bowl, optimizer=SGD, **options):
-    return multistart(fun, **{"bounds": BOX, "optimizer": optimizer, "key": KEY} | options)
+    return explore(fun, **{"bounds": BOX, "optimizer": optimizer, "key": KEY} | options)
 
 
 BOTH = pytest.mark.parametrize("search", [one, many])
@@ -473,7 +473,7 @@ def test_complex_starts_end_in_complex_minima(tmp_path):
     starts = center + np.array([1, -1], np.complex64) * np.array(
         [[0.9], [1.1], [-1.1]], np.complex64
     )
-    result = multistart(
+    result = explore(
         fun, None, optax.sgd(0.05), key=KEY, n_starts=3, starts=starts, args=(center,), gtol=1e-4
     )
     minima = result.minima

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference import same_bits
+from reference import explore, same_bits
 
-from jamsgrad import amsgrad, amsgradw, basin_map, minimize, multistart, scale_by_amsgrad
+from jamsgrad import amsgrad, amsgradw, basin_map, minimize, scale_by_amsgrad
 from jamsgrad._jit import Split, jit_for
 
 KEY = jax.random.key(0)
@@ -85,7 +85,7 @@ def test_what_is_wrong_is_refused_each_time():
 def test_a_loop_over_keys_compiles_once():
     counted = Counted()
     for i in range(5):
-        found = multistart(counted, BOX, amsgrad(0.3), key=jax.random.key(i), n_starts=20)
+        found = explore(counted, BOX, amsgrad(0.3), key=jax.random.key(i), n_starts=20)
         assert found.n_success == 20
         if i == 0:
             times = counted.times
@@ -99,7 +99,7 @@ def test_new_data_in_an_objective_compile_nothing(kind, devices):
     mesh = jax.make_mesh((devices,), ("x",))
     for i, center in enumerate((jnp.array([0.5, 1.0]), jnp.array([-0.5, 0.25]))):
         fun = OBJECTIVES[kind](center, counted)
-        found = multistart(fun, BOX, amsgrad(0.1), key=KEY, n_starts=20, mesh=mesh)
+        found = explore(fun, BOX, amsgrad(0.1), key=KEY, n_starts=20, mesh=mesh)
         (minimum,) = found.minima
         np.testing.assert_allclose(minimum.x, center, atol=1e-4)
         np.testing.assert_allclose(found.rerun(3).x, center, atol=1e-4)
@@ -117,7 +117,7 @@ def test_minimize_and_basin_map_take_objectives_that_are_pytrees():
 def test_weakly_typed_arguments_and_starts_compile_once():
     counted, times = Counted(), []
     for center in (0.5, 0.25):
-        multistart(counted, BOX, amsgrad(0.1), key=KEY, n_starts=20, args=(center,), max_steps=9)
+        explore(counted, BOX, amsgrad(0.1), key=KEY, n_starts=20, args=(center,), max_steps=9)
         times.append(counted.times)
     assert times[0] == times[1]
 
@@ -126,7 +126,7 @@ def test_an_optimizer_whose_state_changes_its_weak_types_compiles_once():
     counted, optimizer, times = Counted(), optax.lbfgs(), []
     with jax.numpy_dtype_promotion("standard"):  # optax.lbfgs needs it
         for _ in range(2):
-            multistart(counted, BOX, optimizer, key=KEY, n_starts=9, max_steps=5)
+            explore(counted, BOX, optimizer, key=KEY, n_starts=9, max_steps=5)
             times.append(counted.times)
     assert times[0] == times[1]
 
@@ -146,7 +146,7 @@ def test_what_an_objective_closes_over_is_let_go():
     descent = optax.sgd(0.1)
     for _ in range(30):
         search(lambda fun: minimize(fun, jnp.ones(2), descent, max_steps=3))
-    search(lambda fun: multistart(fun, BOX, descent, key=KEY, n_starts=3, max_steps=3))
+    search(lambda fun: explore(fun, BOX, descent, key=KEY, n_starts=3, max_steps=3))
     gc.collect()
     assert sum(ref() is not None for ref in alive) <= 20
 
@@ -177,7 +177,7 @@ def test_a_compiled_function_is_compiled_for_each_program_and_not_for_data():
 
 
 def test_the_same_search_gives_the_same_bits_with_an_equal_optimizer():
-    results = [multistart(jnp.sum, BOX, amsgrad(0.1), key=KEY, n_starts=9) for _ in range(2)]
+    results = [explore(jnp.sum, BOX, amsgrad(0.1), key=KEY, n_starts=9) for _ in range(2)]
     assert same_bits(*(result.record for result in results))
 
 
@@ -266,7 +266,7 @@ def by_minimize(fun):
 
 
 def by_multistart(fun):
-    return multistart(fun, BOX, amsgrad(0.1, b2=0.99), key=KEY, n_starts=5, gtol=1e-3)
+    return explore(fun, BOX, amsgrad(0.1, b2=0.99), key=KEY, n_starts=5, gtol=1e-3)
 
 
 @CHANGING
@@ -304,7 +304,7 @@ def test_arrays_that_change_in_place_do_not_change_a_result():
     data, center, starts = np.full(2, 0.5), np.full(2, 0.25), np.array([[0.0, 0.0], [1.0, -1.0]])
     inner = jax.jit(lambda x: jnp.sum((x - data) ** 2))
     box = np.array([-1.0, -2.0]), np.array([1.0, 2.0])
-    found = multistart(
+    found = explore(
         lambda x, center: inner(x) + jnp.sum((x - center - data) ** 2), box,
         amsgrad(0.1, b2=0.99), args=(center,), starts=starts, gtol=1e-3,
     )  # fmt: skip
@@ -369,7 +369,7 @@ def test_an_objective_of_many_searches_and_an_optimizer_are_let_go_at_once():
     descent = lambda data: optax.sgd(lambda _, data=data: jnp.min(data.array))  # noqa: E731
     fun, x = jnp.sin, jnp.array(0.0)
     for search in (
-        lambda data: multistart(
+        lambda data: explore(
             closes_over(data, "method"), (0.0, 9.0), amsgrad(0.1), **many
         ).summary(),
         lambda data: minimize(fun, x, descent(data), max_steps=2),
@@ -379,14 +379,14 @@ def test_an_objective_of_many_searches_and_an_optimizer_are_let_go_at_once():
 
 def test_a_result_is_copied_and_pickled():
     cloudpickle = pytest.importorskip("cloudpickle")
-    found = multistart(jnp.sum, BOX, optax.sgd(0.1), key=KEY, n_starts=3, max_steps=2)
+    found = explore(jnp.sum, BOX, optax.sgd(0.1), key=KEY, n_starts=3, max_steps=2)
     for other in (copy.deepcopy(found), cloudpickle.loads(cloudpickle.dumps(found))):
         assert same_bits(other.record, found.record)
         assert [m.count for m in other.minima] == [m.count for m in found.minima]
 
 
 def test_a_result_is_of_as_many_bits_as_its_search():
-    found = multistart(jnp.sum, BOX, amsgrad(0.1), key=KEY, n_starts=3, gtol=10.0)
+    found = explore(jnp.sum, BOX, amsgrad(0.1), key=KEY, n_starts=3, gtol=10.0)
     with jax.enable_x64(False):
         assert [m.x.dtype for m in found.minima] == [np.float64] * len(found.minima)
         assert found.rerun(0).x.dtype == jnp.float64

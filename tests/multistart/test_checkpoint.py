@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from reference import same_bits
+from reference import explore, same_bits
 
-from jamsgrad import Status, amsgrad, multistart, problems
+from jamsgrad import Status, amsgrad, problems
 
 pytest.importorskip("orbax.checkpoint")
 
@@ -30,7 +30,7 @@ def fun(x, scale):
 def search(**options):
     """Many searches with few lanes: eight rounds or so."""
     given = {"key": jax.random.key(1), "n_starts": 200, "lanes": 32, "gtol": 1e-3, "args": (1.0,)}
-    return multistart(fun, BOX, AMSGRAD, **given | options)
+    return explore(fun, BOX, AMSGRAD, **given | options)
 
 
 def rows(result):
@@ -114,7 +114,7 @@ def shifted(shift):
 def test_what_fun_closes_over_belongs_to_it(tmp_path):
     def run(shift):
         given = {"key": jax.random.key(1), "n_starts": 20, "args": (1.0,), "checkpoint": tmp_path}
-        return multistart(shifted(shift), BOX, AMSGRAD, **given)
+        return explore(shifted(shift), BOX, AMSGRAD, **given)
 
     assert same_bits(rows(run(np.zeros(2))), rows(run(np.zeros(2))))
     with pytest.raises(ValueError, match="differs in fun or optimizer"):
@@ -139,7 +139,7 @@ def called_back(shift):
 def test_what_a_callback_computes_belongs_to_it(tmp_path):
     def run(shift):
         options = {"key": jax.random.key(0), "n_starts": 4, "max_steps": 5}
-        return multistart(called_back(shift), BOX, AMSGRAD, checkpoint=tmp_path / "c", **options)
+        return explore(called_back(shift), BOX, AMSGRAD, checkpoint=tmp_path / "c", **options)
 
     first = run(0.3)
     assert same_bits(rows(run(0.3)), rows(first))
@@ -170,7 +170,7 @@ def keyed(seed):
 def test_arrays_in_the_optimizer_belong_to_it(tmp_path, make, value, other):
     def run(value):
         given = {"key": jax.random.key(1), "n_starts": 20, "args": (1.0,), "max_steps": 9}
-        return rows(multistart(fun, BOX, make(value), checkpoint=tmp_path, **given))
+        return rows(explore(fun, BOX, make(value), checkpoint=tmp_path, **given))
 
     assert same_bits(run(value), run(value))
     with pytest.raises(ValueError, match="differs in fun or optimizer"):
@@ -210,14 +210,14 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path_factory, options, di
         "args": (1.0,),
     } | options
     with pytest.raises(ValueError, match=f"another search: it differs in .*{re.escape(differs)}"):
-        multistart(**options, checkpoint=folder)
+        explore(**options, checkpoint=folder)
     assert contents(folder) == before
 
 
 def test_random_keys_in_the_optimizer_are_kept(tmp_path):
     noisy = optax.chain(optax.add_noise(1e-3, 0.5, jax.random.key(7)), optax.sgd(0.01))
     with jax.numpy_dtype_promotion("standard"):
-        run = lambda **options: multistart(  # noqa: E731
+        run = lambda **options: explore(  # noqa: E731
             problems.bowl.fun,
             ([-1.0, -1.0], [1.0, 1.0]),
             noisy,
@@ -302,7 +302,7 @@ def long_search(**options):
     """One of many rounds."""
     problem = problems.rosenbrock(2)
     given = {"key": jax.random.key(0), "n_starts": 2000, "lanes": 16, "max_steps": 5000}
-    return multistart(problem.fun, problem.bounds, amsgrad(0.1), **given, **options)
+    return explore(problem.fun, problem.bounds, amsgrad(0.1), **given, **options)
 
 
 def long_search_shown(folder, shown):
@@ -371,7 +371,7 @@ def test_another_version_of_jax_keeps_what_had_ended(tmp_path, monkeypatch):
     ended = kept.status != Status.STOPPED
     monkeypatch.setattr(jax, "__version__", "0.0.1")
     with pytest.raises(ValueError, match="differs in fun or optimizer"):
-        multistart(
+        explore(
             lambda x, scale: 2 * fun(x, scale), BOX, AMSGRAD, key=jax.random.key(1), n_starts=200,
             lanes=32, gtol=1e-3, args=(1.0,), checkpoint=tmp_path,
         )  # fmt: skip

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 from many import AMSGRAD, N_STARTS
+from reference import explore
 
-from jamsgrad import Status, multistart
+from jamsgrad import Status
 
 
 def test_columns_are_the_searches_by_name(found):
@@ -32,7 +33,7 @@ def test_columns_of_a_tree_have_its_names_and_of_failures_too():
         return jnp.where(x["b"][1] < -8, jnp.nan, value)
 
     starts = {"z": np.array([1j, 0.0, 0.0]), "b": np.array([[-1, 0], [1, -9], [-1, 2]], np.float32)}
-    found = multistart(fun, None, AMSGRAD, starts=starts, max_steps=5)
+    found = explore(fun, None, AMSGRAD, starts=starts, max_steps=5)
     columns = found.columns()
     assert [*columns][:4] == ["start.b[0]", "start.b[1]", "start.z.real", "start.z.imag"]
     assert [*columns][4:8] == ["x.b[0]", "x.b[1]", "x.z.real", "x.z.imag"]

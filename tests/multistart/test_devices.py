@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from many import HOLED, KEY, LANES, MESHES, N_STARTS, SGD, assert_rows_close, rows, search
-from reference import same_bits
+from reference import explore, same_bits
 
 from jamsgrad import (
     MultiStartResult,
     amsgrad,
-    multistart,
     problems,
 )
 from jamsgrad._multistart import devices
@@ -57,7 +56,7 @@ def test_many_devices_give_the_bits_of_one_where_rounding_decides():
     def rugged(mesh):
         problem = problems.griewank(5)
         given = {"key": KEY, "n_starts": 1000, "lanes": 64, "max_steps": 300, "mesh": mesh}
-        return multistart(problem.fun, problem.bounds, amsgrad(0.1, b2=0.99), **given)
+        return explore(problem.fun, problem.bounds, amsgrad(0.1, b2=0.99), **given)
 
     assert same_bits(rows(rugged(MESHES["8"])), rows(rugged(None)))
 
@@ -72,7 +71,7 @@ def test_lanes_default_to_what_is_fast_for_so_many_variables(monkeypatch, n, lan
         )
         seen = []
         with pytest.raises(ZeroDivisionError):
-            multistart(jnp.sum, (jnp.zeros(n), 1.0), SGD, key=KEY, n_starts=2000, **options)
+            explore(jnp.sum, (jnp.zeros(n), 1.0), SGD, key=KEY, n_starts=2000, **options)
         return seen[0]
 
     assert layout().n_lanes == lanes
@@ -110,7 +109,7 @@ def test_args_and_bounds_may_be_on_any_devices(spec, kind):
     options = {"key": KEY, "n_starts": 20, "lanes": 16}
     for used in (None, mesh):
         args = (jax.device_put(centers, place),)
-        result = multistart(far, box, SGD, args=args, mesh=used, **options)
+        result = explore(far, box, SGD, args=args, mesh=used, **options)
         assert result.n_success == 20
         (minimum,) = result.minima
         np.testing.assert_allclose(minimum.x, centers.mean(axis=0), atol=1e-5)
@@ -118,7 +117,7 @@ def test_args_and_bounds_may_be_on_any_devices(spec, kind):
 
 def test_leaves_without_numbers_do_no_harm(tmp_path):
     box = {"a": np.zeros((0, 3)), "b": -np.ones(2)}, {"a": np.zeros((0, 3)), "b": np.ones(2)}
-    result = multistart(lambda x: jnp.sum(x["b"] ** 2), box, SGD, key=KEY, n_starts=20)
+    result = explore(lambda x: jnp.sum(x["b"] ** 2), box, SGD, key=KEY, n_starts=20)
     assert result.x["a"].shape == (20, 0, 3)
     assert [m.count for m in result.minima] == [20]
     result.save(tmp_path / "found.npz")
@@ -127,7 +126,7 @@ def test_leaves_without_numbers_do_no_harm(tmp_path):
 
 def test_minima_without_a_hessian_are_found_while_nan_is_looked_for():
     with jax.debug_nans(True):
-        result = multistart(
+        result = explore(
             lambda x: jnp.sum(jnp.abs(x) ** 1.5), None, SGD, key=KEY, n_starts=1,
             starts=jnp.zeros((1, 2)),
         )  # fmt: skip

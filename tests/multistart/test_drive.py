@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from many import KEY, LANES, N_STARTS, SGD, himmelblaus, rows, search, stop
-from reference import same_bits
+from reference import explore, same_bits
 
 from jamsgrad import (
     Progress,
     Status,
-    multistart,
 )
 from jamsgrad._multistart import drive
 
@@ -78,7 +77,7 @@ def test_ctrl_c_while_it_compiles_gives_the_starts_without_values():
             end(None)
         return jnp.sum(x**2)
 
-    result = multistart(fun, ([-1.0, -2.0], [1.0, 2.0]), SGD, key=KEY, n_starts=5)
+    result = explore(fun, ([-1.0, -2.0], [1.0, 2.0]), SGD, key=KEY, n_starts=5)
     assert np.all(result.status == Status.STOPPED)
     assert same_bits(result.x, result.starts)
     assert np.all(result.n_steps == 0)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from many import KEY, N_STARTS, SGD, rows, search, stop
-from reference import same_bits
+from reference import explore, same_bits
 
-from jamsgrad import MultiStartResult, Status, multistart
+from jamsgrad import MultiStartResult, Status
 from jamsgrad._multistart import checkpoint, drive
 
 
@@ -129,7 +129,7 @@ def test_ctrl_c_before_the_first_step(times):
         press(next(once, 0))
         return jnp.sum(x**2)
 
-    run = lambda: multistart(fun, ([-1.0, -2.0], [1.0, 2.0]), SGD, key=KEY, n_starts=5)  # noqa: E731
+    run = lambda: explore(fun, ([-1.0, -2.0], [1.0, 2.0]), SGD, key=KEY, n_starts=5)  # noqa: E731
     if times == 1:
         assert run().interrupted
     else:
@@ -187,4 +187,4 @@ def test_an_error_in_the_compiled_program_comes_through():
         return jax.pure_callback(lambda _: 1 / 0, shape, x, vmap_method="sequential")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="ZeroDivisionError"):
-        multistart(fun, ([-1.0, -2.0], [1.0, 2.0]), SGD, key=KEY, n_starts=5, max_steps=3)
+        explore(fun, ([-1.0, -2.0], [1.0, 2.0]), SGD, key=KEY, n_starts=5, max_steps=3)

@@ -25,7 +25,7 @@ from many import (
     search,
     stop,
 )
-from reference import assert_trees_close, same_bits
+from reference import assert_trees_close, explore, same_bits
 
 from jamsgrad import (
     Status,
@@ -205,7 +205,7 @@ def test_x_and_its_bounds_may_be_trees_of_mixed_dtypes():
 
     lower = {"a": -1.0, "b": -np.ones((2, 2), np.float32), "c": -1.0}
     bounds = lower, {"a": np.ones(3), "b": np.float32(1), "c": 1}
-    result = multistart(fun, bounds, SGD, key=KEY, n_starts=20, lanes=4, gtol=1e-4)
+    result = explore(fun, bounds, SGD, key=KEY, n_starts=20, lanes=4, gtol=1e-4)
     assert same_bits(result.starts, sample_starts(KEY, 20, bounds))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), result.x) == {
         "a": ((20, 3), "float64"),
@@ -225,9 +225,7 @@ def test_any_optax_optimizer_will_do():
 
     args = (jnp.array([1.0, -0.5]),)
     with jax.numpy_dtype_promotion("standard"):  # it does not pass the strict one
-        result = multistart(
-            fun, (-2, np.full(2, 2)), optax.adam(0.1), key=KEY, n_starts=9, args=args
-        )
+        result = explore(fun, (-2, np.full(2, 2)), optax.adam(0.1), key=KEY, n_starts=9, args=args)
         one = result.rerun(4)
     assert np.all(result.status == Status.GTOL)
     assert result.n_steps[4] == one.n_steps
@@ -237,7 +235,7 @@ def test_any_optax_optimizer_will_do():
 
 def test_starts_of_your_own_need_no_bounds():
     own = jax.random.normal(KEY, (5, 2))
-    result = multistart(problems.bowl.fun, None, SGD, key=KEY, n_starts=5, starts=own)
+    result = explore(problems.bowl.fun, None, SGD, key=KEY, n_starts=5, starts=own)
     assert same_bits(result.starts, own)
     assert np.all(result.status == Status.GTOL)
 
@@ -299,7 +297,7 @@ class Unhashable:
 def test_nonsense_is_refused_by_name_and_value(options, error, said):
     given = {"fun": problems.bowl.fun, "bounds": BOX, "optimizer": SGD, "key": KEY, "n_starts": 4}
     with pytest.raises(error, match=re.escape(said)):
-        multistart(**given | options)
+        explore(**given | options)
 
 
 def test_limits_are_by_default_those_of_minimize():
@@ -320,13 +318,13 @@ def test_a_limit_that_minimize_has_not_is_refused(call):
 
 def test_points_of_ones_own_need_neither_a_key_nor_their_number():
     own = np.linspace(-0.5, 0.5, 14).reshape(7, 2)
-    result = multistart(problems.bowl.fun, BOX, SGD, starts=own)
+    result = explore(problems.bowl.fun, BOX, SGD, starts=own)
     assert same_bits(result.starts, own)
     with pytest.raises(TypeError, match=r"key must be one key, such as .*, got None"):
-        multistart(problems.bowl.fun, BOX, SGD, starts=own, n_starts=8)
+        explore(problems.bowl.fun, BOX, SGD, starts=own, n_starts=8)
     with pytest.raises(TypeError, match=r"key must be one key, such as .*, got None"):
-        multistart(problems.bowl.fun, BOX, SGD)
-    assert len(multistart(problems.bowl.fun, BOX, SGD, key=KEY, max_steps=0).fun) == 1024
+        explore(problems.bowl.fun, BOX, SGD)
+    assert len(explore(problems.bowl.fun, BOX, SGD, key=KEY, max_steps=0).fun) == 1024
 
 
 def test_what_a_result_holds_is_numpy(found):
@@ -345,7 +343,7 @@ def test_starts_of_another_shape_are_told_with_that_shape():
         lambda: jax.jit(lambda key: search(key=key).fun)(KEY),
         jax.jit(lambda: search().fun),
         lambda: jax.vmap(lambda gtol: search(gtol=gtol).fun)(jnp.array([0.1, 0.2])),
-        lambda: jax.vmap(lambda rate: multistart(HOLED, BOX, amsgrad(rate), key=KEY).fun)(
+        lambda: jax.vmap(lambda rate: explore(HOLED, BOX, amsgrad(rate), key=KEY).fun)(
             jnp.array([0.1, 0.2])
         ),
         lambda: jax.grad(lambda radius: search(radius=radius).fun[0])(0.1),

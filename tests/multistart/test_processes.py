@@ -6,8 +6,9 @@ import apart
 import jax
 import numpy as np
 import pytest
+from reference import explore
 
-from jamsgrad import MultiStartResult, amsgrad, multistart, problems
+from jamsgrad import MultiStartResult, amsgrad, problems
 
 pytest.importorskip("orbax.checkpoint")
 
@@ -26,7 +27,7 @@ def searches(n_processes, i, folder):
     args = 1.0, np.ones(2), jax.device_put(np.ones(2), jax.local_devices()[1])
 
     def search(*key, **options):
-        return multistart(
+        return explore(
             objective, problems.himmelblau.bounds, OPTIMIZER, key=jax.random.key(0), n_starts=301,
             lanes=8, args=args + key, gtol=1e-3, mesh=jax.make_mesh((8,), ("x",)), **options
         )  # fmt: skip
@@ -40,7 +41,7 @@ def searches(n_processes, i, folder):
     resumed = search(checkpoint=folder, callback=lambda progress: None)
     for name, result in {"whole": whole, "stopped": stopped, "resumed": resumed}.items():
         result.save(f"{folder}-{name}-{i}.npz")
-    alone = multistart(
+    alone = explore(
         problems.bowl.fun, problems.bowl.bounds, OPTIMIZER, key=jax.random.key(i), n_starts=5
     )
     keyed = search(jax.random.key(1), max_steps=2)

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from many import AMSGRAD, HOLED, KEY, N_STARTS, rows, search
-from reference import same_bits
+from reference import explore, same_bits
 
 from jamsgrad import (
     MultiStartResult,
     Status,
-    multistart,
 )
 from jamsgrad._minima.statistics import chance_of_new
 
@@ -98,7 +97,7 @@ def test_unconverged_hits_are_no_evidence_for_or_against_others(found):
 
 
 def test_the_best_point_of_a_tree_is_shown():
-    result = multistart(
+    result = explore(
         lambda x: (x["a"] - 0.5) ** 2 + jnp.sum(x["b"] ** 2),
         ({"a": -1.0, "b": -jnp.ones((2, 2))}, 1.0), AMSGRAD, key=KEY, n_starts=8, max_steps=0,
     )  # fmt: skip
@@ -135,8 +134,8 @@ def test_errors_are_those_of_the_same_parameters_after_reading(tmp_path):
         return (p.y - 2 * p.x[0]) ** 2 + 9 * p.x[0] ** 2 + 4 * jnp.sum(p.x) ** 2 + p.x[2] ** 2
 
     box = Point(-1.0, -np.ones(3)), Point(1.0, np.array([1.0, 1.0, -0.5]))
-    found = multistart(fun, box, AMSGRAD, key=KEY, n_starts=8)
-    flat = multistart(lambda p: (p.x[0] - p.y) ** 2, box, AMSGRAD, key=KEY, n_starts=8)
+    found = explore(fun, box, AMSGRAD, key=KEY, n_starts=8)
+    flat = explore(lambda p: (p.x[0] - p.y) ** 2, box, AMSGRAD, key=KEY, n_starts=8)
     file = tmp_path / "found.npz"
     errors = found.minima[0].standard_errors()
     assert errors.x[2] == 0

