@@ -203,8 +203,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
         """
         if self._task.fun is None:
             raise ValueError("then() needs fun: give it to MultiStartResult.load")
-        began = time.perf_counter()
-        when = stop_by("then", stop)
+        began, when = time.perf_counter(), stop_by("then", stop)
         task = checked_task(self._task.fun, optimizer, self._task.args, self._task.bounds, when)
         with as_searched(task.fun), interruptible() as ctrl_c, ctrl_c.held():
             after = gone_on(self.record, task, self._mesh or in_a_row(None), self._lanes, ctrl_c)

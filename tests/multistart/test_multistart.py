@@ -113,7 +113,7 @@ def test_nothing_but_nan_still_gives_a_result():
 # Sizes
 
 
-bowl = partial(multistart, problems.bowl.fun, ([-1.0, -2.0], [1.0, 2.0]), optimizer=SGD, key=KEY)
+bowl = partial(explore, problems.bowl.fun, ([-1.0, -2.0], [1.0, 2.0]), optimizer=SGD, key=KEY)
 
 
 def test_the_seconds_add_up():
