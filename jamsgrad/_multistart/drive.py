@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeVar
@@ -115,7 +115,7 @@ class Driven(Protocol[Queue]):
 def drive(
     program: Driven[Queue],
     queue: Queue,
-    watchers: list[Callable[[Progress], None]],
+    watchers: Sequence[Callable[[Progress], None]],
     interrupted: threading.Event,
     save: Callable[[Queue], None],
     save_every: float,

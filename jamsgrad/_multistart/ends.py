@@ -1,13 +1,14 @@
 """Going on from the ends of many searches with another optimizer."""
 
 import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
 
 from jamsgrad._multistart.devices import Program
-from jamsgrad._multistart.drive import CtrlC, drive
+from jamsgrad._multistart.drive import CtrlC, Progress, drive
 from jamsgrad._search.finish import may_finish
 from jamsgrad._search.step import Record
 from jamsgrad._search.task import Task
@@ -22,7 +23,12 @@ class GoneOn(NamedTuple):
 
 
 def gone_on(
-    record: Record[np.ndarray], task: Task, mesh: Mesh, lanes: int | None, ctrl_c: CtrlC
+    record: Record[np.ndarray],
+    task: Task,
+    mesh: Mesh,
+    lanes: int | None,
+    ctrl_c: CtrlC,
+    watchers: Sequence[Callable[[Progress], None]] = (),
 ) -> GoneOn:
     """Search on by the task from the best point of each search that ended at a finite one.
 
@@ -35,7 +41,7 @@ def gone_on(
     program = Program(task, record.x, mesh, lanes, record, which)
     queue, _ = program.advance(program.empty(), 0)
     began = time.perf_counter()
-    queue, error = drive(program, queue, [], ctrl_c, lambda _: None, np.inf)
+    queue, error = drive(program, queue, watchers, ctrl_c, lambda _: None, np.inf)
     if error is not None:
         raise error
     return GoneOn(*program.collect(queue), time.perf_counter() - began)

@@ -1,6 +1,7 @@
 """`multistart`: from its arguments to a program, which is driven to a result."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -49,6 +50,7 @@ def multistart(
     args: tuple[Tree, ...] = (),
     lanes: int | None = None,
     mesh: Mesh | None = None,
+    max_seconds: float | None = None,
     progress: bool = False,
     callback: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -103,6 +105,9 @@ def multistart(
         rounded up to 16. None for 1024. On CPU, for 4 to 31 variables, None is 4095 // variables,
         rounded down to a multiple of 16, which is up to twice as fast.
       mesh: the devices to share the starts among, any `jax.sharding.Mesh`; None for one device.
+      max_seconds: how long the call may take, compiling included; None for as long as it needs.
+        Then it returns what there is, up to a second later: searches under way are STOPPED, and
+        none is finished.
       progress: whether to show a progress bar, which needs the extra `progress`.
       callback: called with a `Progress` about twice a second; raising StopIteration ends the
         search with what it has, as Ctrl-C does, on all processes. Another error ends it, too: then
@@ -149,13 +154,17 @@ def multistart(
         raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
     lanes = None if lanes is None else _check.integer("lanes", lanes, 1)
     checkpoint_every = _check.in_range("checkpoint_every", checkpoint_every, 0)
+    if max_seconds is not None:
+        max_seconds = _check.in_range("max_seconds", max_seconds, 0)
+    over = began + (math.inf if max_seconds is None else max_seconds)
     when = stop_by("multistart", stop)
     points, box = copied(starts_and_box(key, n_starts, bounds, starts))
     task = checked_task(fun, optimizer, copied(args), box, when)
     last = finisher(finish, jax.tree.map(lambda leaf: leaf[0], points))
 
     with ExitStack() as stack:
-        watchers = [] if callback is None else [callback]
+        until = [] if max_seconds is None else [partial(_until, over)]
+        watchers = [*until, *([] if callback is None else [callback])]
         if progress:
             watchers.append(stack.enter_context(progress_bar(len(jax.tree.leaves(points)[0]))))
         ctrl_c = stack.enter_context(interruptible())
@@ -173,10 +182,11 @@ def multistart(
             )
             searched = time.perf_counter() - compiled
             record, efficiency = program.collect(queue)
-            end = agreed(Wish(0, ctrl_c.end, save=False)).end
+            late = End.ENOUGH if time.perf_counter() >= over else End.GO_ON
+            end = agreed(Wish(0, max(late, ctrl_c.end), save=False)).end
             if error is None and end == End.GO_ON and last is not None:
                 one = jax.tree.map(lambda leaf: leaf[0], points)
-                after = gone_on(record, finishing(task, last, one), mesh, lanes, ctrl_c)
+                after = gone_on(record, finishing(task, last, one), mesh, lanes, ctrl_c, until)
                 record, searched = joined(record, after.record, when), searched + after.seconds
                 end = agreed(Wish(0, ctrl_c.end, save=False)).end
 
@@ -198,6 +208,12 @@ def multistart(
         _hand_over(error, found, checkpoint)
         raise error
     return found
+
+
+def _until(end: float, _: Progress) -> None:
+    """End a search when its time is over."""
+    if time.perf_counter() >= end:
+        raise StopIteration
 
 
 def _hand_over(

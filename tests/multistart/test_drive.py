@@ -3,7 +3,9 @@
 import signal
 import sys
 import threading
+import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from reference import explore, same_bits
 from jamsgrad import (
     Progress,
     Status,
+    multistart,
 )
 from jamsgrad._multistart import drive
 
@@ -131,6 +134,7 @@ def drain(monkeypatch, slices, save_every=1e6, watchers=()):
 
     class Program:
         n_starts = 10 * len(slices)
+        first_rounds = 1
 
         def advance(self, queue, n_rounds):
             rounds.append(n_rounds)
@@ -180,7 +184,25 @@ def test_it_is_saved_when_the_interval_is_over_and_when_somebody_stops_it(monkey
     ],
 )
 def test_the_first_process_sets_the_pace_and_any_may_stop_all(monkeypatch, wishes, agreed):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(
         drive.multihost_utils, "process_allgather", lambda wish: np.array([wish, wishes[1]])
     )
     assert drive.agreed(drive.Wish(*wishes[0])) == agreed
+
+
+def test_a_search_ends_when_its_time_is_over():
+    def fun(x):
+        return jnp.sum(jnp.sin(x) ** 2) + 1e-3 * jnp.sum(x**2)
+
+    began = time.perf_counter()
+    found = multistart(
+        fun, (-5.0, 5.0), SGD, key=KEY, n_starts=10**4, lanes=16, gtol=0.0, max_steps=10**5,
+        max_seconds=2.0,
+    )  # fmt: skip
+    assert time.perf_counter() - began < 10
+    assert Status.STOPPED in found.status
+    assert found.n_finish.sum() == 0
+    assert not found.interrupted
+    with pytest.raises(ValueError, match="max_seconds must be"):
+        multistart(fun, (-5.0, 5.0), SGD, key=KEY, max_seconds=-1.0)
