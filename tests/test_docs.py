@@ -11,8 +11,6 @@ import pytest
 import jamsgrad
 from jamsgrad import plots
 
-pytestmark = pytest.mark.as_users_compile
-
 ROOT = Path(__file__).parents[1]
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()

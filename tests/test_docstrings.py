@@ -13,10 +13,8 @@ import pytest
 import jamsgrad
 from jamsgrad import interop, plots, problems, schedules
 
-pytestmark = pytest.mark.as_users_compile
-
 MODULES = (jamsgrad, schedules, interop, problems, plots)
-RECORD = ("x", "fun", "grad_norm", "n_steps", "status", "aux")  # properties of what holds one
+RECORD = ("x", "fun", "grad_norm", "n_steps", "n_finish", "status", "aux")  # properties
 
 
 def of_module(module):

@@ -26,6 +26,7 @@ class BasinMap(HasRecord[np.ndarray]):
       fun: the value there, likewise; NaN where nothing was evaluated.
       grad_norm: the largest component of the (projected) gradient there.
       n_steps: steps taken.
+      n_finish: how many of them finished the search: none, as a map is of the optimizer.
       status: why it stopped, a `Status`.
       result: the searches themselves; that of [i, j] has the number i * resolution + j.
 

@@ -43,7 +43,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
       x: their best points, or where a tolerance stopped them, likewise.
       fun: the values there, shape (n_starts,); NaN where nothing was evaluated.
       grad_norm: the largest component of the (projected) gradient there, likewise.
-      n_steps: steps taken, shape (n_starts,).
+      n_steps: steps taken, those of the finish included, shape (n_starts,).
+      n_finish: how many of them were of the finish.
       status: why each search stopped, a `Status`, shape (n_starts,).
       lane_efficiency: useful steps over executed ones, idle and waiting lanes counted in.
       seconds: of searching.
@@ -127,9 +128,8 @@ class MultiStartResult(HasRecord[np.ndarray]):
     def rerun(self, i: int, record_every: int = 1) -> Result:
         """Search again from one start, by `minimize`, and record the trajectory.
 
-        It is the same every time. It gives row i of the results to rounding only, because XLA may
-        vectorise one search differently from lanes of many. Where rounding decides between two
-        minima, it may lead to the other one.
+        It is the same every time. It is row i of the results to rounding, as XLA may vectorise one
+        search otherwise; where rounding decides between two minima, it may lead to the other one.
 
         Args:
           i: the number of the start, at least 0 and below n_starts.

@@ -37,7 +37,6 @@ class NewtonState(NamedTuple):
     ended: jax.Array
 
 
-@cache
 def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
     r"""Damped Newton steps with the exact Hessian, as an optax transformation: to finish a search.
 
@@ -81,8 +80,11 @@ def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
       Control Optim. 20, 1982. Nocedal and Wright, Numerical Optimization, chapters 4 and 16. Moré,
       The Levenberg-Marquardt algorithm, 1978 (the scaling by D).
     """
-    max_variables = _check.integer("max_variables", max_variables, 1)
+    return _newton(_check.integer("max_variables", max_variables, 1))
 
+
+@cache  # equal optimizers are one, so that a search with one compiles once
+def _newton(max_variables: int) -> optax.GradientTransformationExtraArgs:
     def init(params: Tree) -> NewtonState:
         row = jax.eval_shape(as_vector, params)
         if row.size > max_variables:

@@ -159,6 +159,8 @@ def _asks(optimizer: optax.GradientTransformation, x: Tree) -> bool:
         jax.eval_shape(step, x)
     except _AskedError:
         return True
+    except Exception:  # the search will say what is wrong with it
+        return False
     return False
 
 

@@ -173,6 +173,7 @@ def test_where_another_process_fails_this_one_says_so(monkeypatch):
     def with_another(wish):
         return np.array([wish, (1, drive.End.FAILED if wish[0] > 1 else 0, 0)])
 
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(drive.multihost_utils, "process_allgather", with_another)
     with pytest.raises(RuntimeError, match="by an error in another process") as raised:
         search(gtol=0.0)

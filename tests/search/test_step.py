@@ -454,7 +454,7 @@ def test_no_steps_still_evaluate_the_start(start, gtol, status):
 
 def test_statuses_are_numbers_with_a_sentence_each():
     numbers = {"GTOL": 1, "FTOL": 2, "XTOL": 3, "COMPLETED": 4, "MAX_STEPS": 0, "NONFINITE": -1}
-    numbers |= {"STOPPED": -2, "STALLED": -3, "WORSE": -4}
+    numbers |= {"STOPPED": -2, "STALLED": -3, "WORSE": -4, "ROUNDING": 5}
     assert {status.name: int(status) for status in Status} == numbers
     assert len({status.message for status in Status}) == len(Status)
     for status in Status:
@@ -475,6 +475,7 @@ def test_statuses_are_numbers_with_a_sentence_each():
         (Status.STALLED, "learning rate is 0"),
         (Status.STALLED, "float64"),
         (Status.WORSE, "smaller learning rate"),
+        (Status.ROUNDING, "lowers the value"),
     ],
 )
 def test_messages_say_what_to_look_at(status, advice):
