@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jamsgrad._jit import jit_for
+from jamsgrad._search.newton import Expansion
 from jamsgrad._tree import Tree, as_tree
 
 _AT_ONCE = 1024, 64  # rows: two sizes to compile for, so that a few rows cost a few evaluations
@@ -35,15 +36,32 @@ class RowObjective:
 
     def values(self, rows: np.ndarray) -> np.ndarray:
         """The values at rows of shape (k, d)."""
+        return self._in_parts(_values, rows, *_AT_ONCE)
+
+    def grid_values(self, points: np.ndarray) -> np.ndarray:
+        """The values at points of shape (k, n, d), shape (k, n)."""
+        return self.values(points.reshape(-1, points.shape[2])).reshape(points.shape[:2])
+
+    def expansions(self, rows: np.ndarray) -> Expansion:
+        """The values, the gradients and the Hessians at rows of shape (k, d)."""
+        many, few = _AT_ONCE
+        at_once = few if len(rows) <= few else many  # one size, as it compiles for longer
         rows = rows.astype(self.dtype)
-        many, few = (min(n, self.lanes or n) for n in _AT_ONCE)
-        found = []
+        return Expansion(rows, *self._in_parts(_expansions, rows, at_once, at_once))
+
+    def _in_parts(
+        self, function: Callable[..., Tree], rows: np.ndarray, many: int, few: int
+    ) -> Tree:
+        """A function of many rows, or few, at once; of no more than may be."""
+        rows = rows.astype(self.dtype)
+        many, few = (min(n, self.lanes or n) for n in (many, few))
+        found, n_rows = [], len(rows)
         while len(rows):
             n = many if len(rows) >= many else few
             some = np.pad(rows[:n], ((0, n - len(rows[:n])), (0, 0)), mode="edge")
-            found.append(np.asarray(_values(self.fun, self.args, self.like, some))[: len(rows)])
+            found.append(function(self.fun, self.args, self.like, some))
             rows = rows[n:]
-        return np.concatenate(found)
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:n_rows], *found)
 
     def derivatives(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """The gradient and the Hessian at a row of shape (d,); None unless there are finite ones.
@@ -80,6 +98,15 @@ def _of_rows(fun: Callable[..., jax.Array], args: tuple, like: Tree) -> Callable
 @jit_for(1)
 def _values(fun: Callable[..., jax.Array], args: tuple, like: Tree, rows: jax.Array) -> jax.Array:
     return jax.vmap(_of_rows(fun, args, like))(rows)
+
+
+@jit_for(1)
+def _expansions(
+    fun: Callable[..., jax.Array], args: tuple, like: Tree, rows: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    at = _of_rows(fun, args, like)
+    value, grad = jax.vmap(jax.value_and_grad(at))(rows)
+    return value, grad, jax.vmap(jax.jacfwd(jax.grad(at)))(rows)
 
 
 @jit_for(1)

@@ -4,14 +4,46 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
-from jamsgrad._multistart.devices import Program
+from jamsgrad._multistart.devices import Program, on_host
 from jamsgrad._multistart.drive import CtrlC, Progress, drive
-from jamsgrad._search.finish import may_finish
+from jamsgrad._multistart.polish import polished
+from jamsgrad._search.finish import finishing, may_finish
+from jamsgrad._search.newton import NewtonState
 from jamsgrad._search.step import Record
 from jamsgrad._search.task import Task
+
+
+def finished(
+    record: Record[np.ndarray],
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    lanes: int | None,
+    ctrl_c: CtrlC,
+    watchers: Sequence[Callable[[Progress], None]],
+) -> tuple[Record[np.ndarray], float]:
+    """The records after the optimizer that finishes searches, and the seconds that it took."""
+    one = jax.tree.map(lambda leaf: leaf[0], record.x)
+    state = jax.eval_shape(optimizer.init, one)
+    if not isinstance(state, NewtonState):
+        task = finishing(task, optimizer, one)
+        after = gone_on(record, task, mesh, lanes, ctrl_c, watchers)
+        return after.record, after.seconds
+
+    def is_over() -> bool:
+        try:
+            for watch in watchers:
+                watch(Progress(0, 0, 0, np.inf, 0.0))
+        except StopIteration:
+            return True
+        return ctrl_c.is_set()
+
+    return polished(record, on_host(task), may_finish(record), lanes, is_over)
 
 
 class GoneOn(NamedTuple):

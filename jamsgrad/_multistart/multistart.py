@@ -27,11 +27,11 @@ from jamsgrad._multistart.drive import (
     interruptible,
     progress_bar,
 )
-from jamsgrad._multistart.ends import gone_on
+from jamsgrad._multistart.ends import finished
 from jamsgrad._multistart.identity import identity
 from jamsgrad._multistart.result import MultiStartResult
 from jamsgrad._multistart.starts import Sampler, starts_and_box
-from jamsgrad._search.finish import Finish, finisher, finishing, joined
+from jamsgrad._search.finish import Finish, finisher, joined
 from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
 from jamsgrad._search.stopping import Status
 from jamsgrad._tree import PRNGKey, Tree
@@ -185,9 +185,8 @@ def multistart(
             late = End.ENOUGH if time.perf_counter() >= over else End.GO_ON
             end = agreed(Wish(0, max(late, ctrl_c.end), save=False)).end
             if error is None and end == End.GO_ON and last is not None:
-                one = jax.tree.map(lambda leaf: leaf[0], points)
-                after = gone_on(record, finishing(task, last, one), mesh, lanes, ctrl_c, until)
-                record, searched = joined(record, after.record, when), searched + after.seconds
+                after, seconds = finished(record, task, last, mesh, lanes, ctrl_c, until)
+                record, searched = joined(record, after, when), searched + seconds
                 end = agreed(Wish(0, ctrl_c.end, save=False)).end
 
     error = error or ctrl_c.second()

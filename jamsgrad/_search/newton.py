@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import optax
 from jamsgrad import _check
 from jamsgrad._tree import Tree, as_tree, as_vector
 
+Array: TypeAlias = Any  # of JAX or of NumPy
 MOST = 64  # variables: a step costs as many gradients
 _DAMPING = 1e-2  # of the curvature, at first
 _TRIED = np.array(
@@ -32,9 +33,15 @@ class NewtonState(NamedTuple):
       ended: 1 if no digit is left to be won, 2 if no step lowers the value, else 0; int32.
     """
 
-    damping: jax.Array
-    length: jax.Array
-    ended: jax.Array
+    damping: Array
+    length: Array
+    ended: Array
+
+    @classmethod
+    def first(cls, xp: Any, shape: tuple[int, ...], dtype: Any) -> "NewtonState":
+        """Of searches that begin, in arrays of NumPy or of `jax.numpy`."""
+        none = xp.zeros(shape, dtype)
+        return cls(none + _DAMPING, none, xp.zeros(shape, np.int32))
 
 
 def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
@@ -92,9 +99,7 @@ def _newton(max_variables: int) -> optax.GradientTransformationExtraArgs:
                 f"newton(max_variables={max_variables}) was given {row.size} variables: each step "
                 "would cost as many gradients; allow more of them, or take optax.lbfgs()"
             )
-        return NewtonState(
-            jnp.asarray(_DAMPING, row.dtype), jnp.zeros([], row.dtype), jnp.zeros([], jnp.int32)
-        )
+        return NewtonState.first(jnp, (), row.dtype)
 
     def update(
         updates: Tree,
@@ -116,8 +121,17 @@ def _newton(max_variables: int) -> optax.GradientTransformationExtraArgs:
         ends = (-jnp.inf, jnp.inf) if bounds is None else bounds
         low, high = (jnp.broadcast_to(as_vector(end).astype(x.dtype), x.shape) for end in ends)
         value = fun(x) if value is None else value
-        moved, state = _step(fun, x, value, as_vector(updates).astype(x.dtype), low, high, state)
-        return as_tree(moved - x, params), state
+        grad = as_vector(updates).astype(x.dtype)
+
+        def one(a: Tree) -> Tree:
+            return jax.tree.map(lambda leaf: leaf[None], a)
+
+        def values(points: jax.Array) -> jax.Array:
+            return jax.vmap(fun)(points[0])[None]
+
+        here = one(Expansion(x, value, grad, _hessian(fun, x)))
+        moved, after = newton_step(here, values, one((low, high)), one(state))
+        return as_tree(moved[0] - x, params), jax.tree.map(lambda leaf: leaf[0], after)
 
     return optax.GradientTransformationExtraArgs(init, cast(Any, update))
 
@@ -128,88 +142,119 @@ def newton_state(opt_state: Tree) -> NewtonState | None:
     return next((leaf for leaf in leaves if isinstance(leaf, NewtonState)), None)
 
 
-def _step(
-    fun: Callable[[jax.Array], jax.Array],
-    x: jax.Array,
-    value: jax.Array,
-    grad: jax.Array,
-    low: jax.Array,
-    high: jax.Array,
-    state: NewtonState,
-) -> tuple[jax.Array, NewtonState]:
-    """The next point, and the state there; x is a vector of real numbers."""
-    eps, ulp = float(jnp.finfo(x.dtype).eps), float(jnp.finfo(value.dtype).eps)
-    held = ((x <= low) & (grad > 0)) | ((x >= high) & (grad < 0)) | (low == high)
-    grad = jnp.where(held, 0, grad)
-    hessian = jnp.where(held[None] | held[:, None], 0, _hessian(fun, x))
-    finite = jnp.isfinite(hessian).all()
-    unit = jnp.sqrt(jnp.abs(jnp.diagonal(hessian)))
-    unit = jnp.where(finite & (unit > 0), unit, 1)
-    scaled = jnp.where(finite, hessian / unit[None] / unit[:, None], 0) + jnp.diag(
-        held.astype(x.dtype)
+def warn_of_no_second_derivative(error: Exception) -> None:
+    """Say that a search cannot be finished."""
+    warnings.warn(
+        f"fun has no second derivative, so that newton() cannot finish the search: {error}",
+        stacklevel=2,
     )
-    damping = state.damping * _TRIED.astype(x.dtype)
-    steps, convex, bend = jax.vmap(_solved, (None, None, 0))(scaled, -grad / unit, damping)
+
+
+class Expansion(NamedTuple):
+    """The points of k searches, shape (k, d), and what fun does there: (k,), (k, d), (k, d, d)."""
+
+    x: Array
+    value: Array
+    grad: Array
+    hessian: Array
+
+
+def newton_step(
+    here: Expansion,
+    values: Callable[[Array], Array],
+    box: tuple[Array, Array],
+    state: NewtonState,
+) -> tuple[Array, NewtonState]:
+    """The next points of k searches and their states, in arrays of JAX or of NumPy.
+
+    `values` is a function of points, from shape (k, n, d) to (k, n); the ends of the box have the
+    shape (k, d).
+    """
+    (x, value, grad, hessian), (low, high) = here, box
+    xp: Any = x.__array_namespace__()
+    eps, ulp = float(jnp.finfo(x.dtype).eps), float(jnp.finfo(value.dtype).eps)
+    tried, kicks = (xp.asarray(a[None], x.dtype) for a in (_TRIED, _KICKS))
+    held = ((x <= low) & (grad > 0)) | ((x >= high) & (grad < 0)) | (low == high)
+    grad = xp.where(held, 0, grad)
+    hessian = xp.where(held[:, None] | held[:, :, None], 0, hessian)
+    finite = xp.isfinite(hessian).all(axis=(1, 2))
+    unit = xp.sqrt(xp.abs(xp.diagonal(hessian, axis1=1, axis2=2)))
+    unit = xp.where(finite[:, None] & (unit > 0), unit, 1)
+    scaled = xp.where(finite[:, None, None], hessian / unit[:, None] / unit[:, :, None], 0)
+    scaled = scaled + xp.eye(x.shape[1], dtype=x.dtype)[None] * held[:, None].astype(x.dtype)
+    damping = state.damping[:, None] * tried
+    steps, convex, bend = _solved(scaled, -grad / unit, damping)
 
     # Where the value bends down, by parts of the box.
-    bounded = jnp.isfinite(high - low) & (low < high)
-    reach = jnp.where(bounded, high - low, jnp.maximum(jnp.abs(x), 1))
-    bend *= jnp.where(bend @ (grad / unit) > 0, -1, 1)[:, None]
-    bend *= (_KICKS.astype(x.dtype) / jnp.max(jnp.abs(bend) / (unit * reach)[None], axis=1))[
-        :, None
-    ]
-    steps = jnp.where(convex[:, None], steps, bend) / unit[None]
-    points = jnp.where(held[None], x[None], jnp.clip(x[None] + steps, low[None], high[None]))
-    values = jax.vmap(fun)(points)
-    values = jnp.where(jnp.isfinite(values), values, jnp.inf)
-    lowest = jnp.argmin(values)
-    lower = values[lowest] < value
+    bounded = xp.isfinite(high - low) & (low < high)
+    reach = xp.where(bounded, high - low, xp.maximum(xp.abs(x), 1))
+    uphill = xp.sum(bend * (grad / unit)[:, None], axis=2) > 0
+    part = kicks / xp.max(xp.abs(bend) / (unit * reach)[:, None], axis=2)
+    bend = bend * xp.where(uphill, -part, part)[..., None]
+    steps = xp.where(convex[..., None], steps, bend) / unit[:, None]
+    points = xp.clip(x[:, None] + steps, low[:, None], high[:, None])
+    points = xp.where(held[:, None], x[:, None], points)
+    found = values(points)
+    found = xp.where(xp.isfinite(found), found, xp.inf)
+    lower = xp.min(found, axis=1) < value
 
     # Near the end, where values agree to rounding, the length of a full step tells.
-    rounding = _ULPS * ulp * jnp.abs(value)
-    size = jnp.where(bounded, jnp.maximum(jnp.abs(x), 1e-3 * (high - low)), jnp.abs(x))
-    length = jnp.max(jnp.where(steps[0] == 0, 0, jnp.abs(steps[0]) / size))
-    agree = convex[0] & (-grad @ steps[0] <= rounding) & (values[0] <= value + rounding)
+    full_step, rounding = steps[:, 0], _ULPS * ulp * xp.abs(value)
+    size = xp.where(bounded, xp.maximum(xp.abs(x), 1e-3 * (high - low)), xp.abs(x))
+    length = xp.max(xp.where(full_step == 0, 0, xp.abs(full_step) / size), axis=1)
+    agree = (-xp.sum(grad * full_step, axis=1) <= rounding) & (found[:, 0] <= value + rounding)
+    agree &= convex[:, 0]
     shorter = (length < state.length / 2) | (state.length == 0)
-    chosen = jnp.where(agree, 0, lowest)
-    moves = finite & jnp.where(agree, shorter, lower)
-    full = moves & convex[0] & (chosen == 0)
+    chosen = xp.where(agree, 0, xp.argmin(found, axis=1))
+    moves = finite & xp.where(agree, shorter, lower)
+    full = moves & convex[:, 0] & (chosen == 0)
     # The order of convergence is two: the error left follows from the last two lengths.
     exact = (length <= eps**0.75) | (length**3 <= 1e-3 * eps * state.length**2)
-    done = jnp.where(moves, full & exact, agree | (length <= 10 * eps**0.5))
-    settled = finite & convex[0] & done
-    less = jnp.where(chosen == 0, state.damping * 1e-2, damping[chosen])
-    after = jnp.where(moves, jnp.maximum(less, eps), state.damping * 1e6)
+    done = xp.where(moves, full & exact, agree | (length <= 10 * eps**0.5))
+    settled = finite & convex[:, 0] & done
+    less = xp.take_along_axis(damping, chosen[:, None], 1)[:, 0]
+    less = xp.maximum(xp.where(chosen == 0, state.damping * 1e-2, less), eps)
+    after = xp.where(moves, less, state.damping * 1e6)
     stuck = ~moves & (~finite | (after > _MOST_DAMPING))
-    ended = jnp.where(settled, 1, jnp.where(stuck, 2, 0)).astype(jnp.int32)
-    length = jnp.where(full, length, 0)
-    return jnp.where(moves, points[chosen], x), NewtonState(after, length, ended)
+    ended = xp.where(settled, 1, xp.where(stuck, 2, 0)).astype(np.int32)
+    led = xp.take_along_axis(points, chosen[:, None, None], 1)[:, 0]
+    length = xp.where(full, length, 0)
+    return xp.where(moves[:, None], led, x), NewtonState(after, length, ended)
 
 
-def _solved(
-    matrix: jax.Array, right: jax.Array, damping: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The solution of (matrix + damping) y = right, by Gauss and Jordan.
+def _solved(matrix: Array, right: Array, damping: Array) -> tuple[Array, Array, Array]:
+    """The solutions of (matrix + damping) y = right, by Gauss and Jordan.
 
-    And whether that is positive definite; else a vector along which it is not.
+    And whether these matrices are positive definite; else vectors along which they are not. Of
+    matrices of shape (k, d, d) and dampings (k, n) that are arrays of shape (k, n, d) and (k, n).
     """
-    d = right.size
-    rows, none = np.arange(d), jnp.zeros_like(right)
-    left = matrix + damping * jnp.eye(d, dtype=matrix.dtype)
+    xp: Any = matrix.__array_namespace__()
+    (k, n), d = damping.shape, right.shape[1]
+    rows = np.arange(d)[None, None]
+    left = matrix[:, None] + damping[..., None, None] * xp.eye(d, dtype=matrix.dtype)[None, None]
+    right = xp.broadcast_to(right[:, None, :, None], (k, n, d, 1))
     least = 4 * d * float(jnp.finfo(matrix.dtype).eps)
 
-    def eliminate(i: jax.Array, carry: tuple) -> tuple:
+    def eliminate(i: Any, carry: tuple) -> tuple:
         table, bend, convex = carry
-        column, pivot = table[:, i], table[i, i]
+        column = table[..., i]
+        pivot = column[..., i]
         here = convex & ~(pivot > least)
-        bend = jnp.where(here, jnp.where(rows == i, 1, jnp.where(rows < i, -column, 0)), bend)
-        row = table[i] / pivot
-        table -= jnp.where(rows == i, column - 1, column)[:, None] * row[None]
+        down = xp.where(rows == i, 1, xp.where(rows < i, -column, 0))
+        bend = xp.where(here[..., None], down, bend)
+        row = table[..., i, :] / pivot[..., None]
+        table = table - xp.where(rows == i, column - 1, column)[..., None] * row[..., None, :]
         return table, bend, convex & ~here
 
-    table = jnp.concatenate([left, right[:, None]], axis=1)
-    table, bend, convex = jax.lax.fori_loop(0, d, eliminate, (table, none, np.True_))
-    return table[:, d], convex, bend
+    none, all_ = xp.zeros((k, n, d), matrix.dtype), xp.ones((k, n), bool)
+    carry = xp.concatenate([left, right], axis=-1), none, all_
+    if xp is np:
+        for i in range(d):
+            carry = eliminate(i, carry)
+    else:
+        carry = jax.lax.fori_loop(0, d, eliminate, carry)
+    table, bend, convex = carry
+    return table[..., d], convex, bend
 
 
 def _hessian(fun: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
@@ -217,8 +262,5 @@ def _hessian(fun: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     try:
         return jax.jacfwd(jax.grad(fun))(x)
     except (TypeError, ValueError, NotImplementedError) as error:
-        warnings.warn(
-            f"fun has no second derivative, so that newton() cannot finish the search: {error}",
-            stacklevel=2,
-        )
+        warn_of_no_second_derivative(error)
         return jnp.full((x.size, x.size), jnp.nan, x.dtype)
