@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jamsgrad._minima.objective import RowObjective
@@ -46,14 +47,14 @@ def polished(
     status, n_steps = np.full_like(record.status, Status.MAX_STEPS), 0 * record.n_steps
     state = NewtonState.first(np, record.fun.shape, rows.dtype)
     left, began = np.flatnonzero(which), time.perf_counter()
-    for k in range(STEPS + 1):
+    for k in range(STEPS + 1 if left.size else 0):
         try:
             here = objective.expansions(rows[left])
         except (TypeError, ValueError, NotImplementedError) as error:
             warn_of_no_second_derivative(error)
             break
         slope = _largest(here, low, high, like)
-        rounding = ULPS * np.finfo(fun.dtype).eps * np.abs(fun[left])
+        rounding = ULPS * float(jnp.finfo(fun.dtype).eps) * np.abs(fun[left])
         good = np.isfinite(slope) & (here.value <= fun[left] + rounding)
         at = left[good]
         best[at], fun[at], grad_norm[at] = here.x[good], here.value[good], slope[good]

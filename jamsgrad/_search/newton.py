@@ -172,6 +172,7 @@ def newton_step(
     """
     (x, value, grad, hessian), (low, high) = here, box
     xp: Any = x.__array_namespace__()
+    fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient  # derivatives go by the step alone
     eps, ulp = float(jnp.finfo(x.dtype).eps), float(jnp.finfo(value.dtype).eps)
     tried, kicks = (xp.asarray(a[None], x.dtype) for a in (_TRIED, _KICKS))
     held = ((x <= low) & (grad > 0)) | ((x >= high) & (grad < 0)) | (low == high)
@@ -179,7 +180,7 @@ def newton_step(
     hessian = xp.where(held[:, None] | held[:, :, None], 0, hessian)
     finite = xp.isfinite(hessian).all(axis=(1, 2))
     unit = xp.sqrt(xp.abs(xp.diagonal(hessian, axis1=1, axis2=2)))
-    unit = xp.where(finite[:, None] & (unit > 0), unit, 1)
+    unit = fixed(xp.where(finite[:, None] & (unit > 0), unit, 1))
     scaled = xp.where(finite[:, None, None], hessian / unit[:, None] / unit[:, :, None], 0)
     scaled = scaled + xp.eye(x.shape[1], dtype=x.dtype)[None] * held[:, None].astype(x.dtype)
     damping = state.damping[:, None] * tried
@@ -190,7 +191,7 @@ def newton_step(
     reach = xp.where(bounded, high - low, xp.maximum(xp.abs(x), 1))
     uphill = xp.sum(bend * (grad / unit)[:, None], axis=2) > 0
     part = kicks / xp.max(xp.abs(bend) / (unit * reach)[:, None], axis=2)
-    bend = bend * xp.where(uphill, -part, part)[..., None]
+    bend = fixed(bend * xp.where(uphill, -part, part)[..., None])
     steps = xp.where(convex[..., None], steps, bend) / unit[:, None]
     points = xp.clip(x[:, None] + steps, low[:, None], high[:, None])
     points = xp.where(held[:, None], x[:, None], points)
@@ -199,9 +200,9 @@ def newton_step(
     lower = xp.min(found, axis=1) < value
 
     # Near the end, where values agree to rounding, the length of a full step tells.
-    full_step, rounding = steps[:, 0], _ULPS * ulp * xp.abs(value)
+    full_step, rounding = fixed(steps[:, 0]), _ULPS * ulp * xp.abs(value)
     size = xp.where(bounded, xp.maximum(xp.abs(x), 1e-3 * (high - low)), xp.abs(x))
-    length = xp.max(xp.where(full_step == 0, 0, xp.abs(full_step) / size), axis=1)
+    length = xp.max(xp.where(full_step == 0, 0, xp.abs(full_step) / fixed(size)), axis=1)
     agree = (-xp.sum(grad * full_step, axis=1) <= rounding) & (found[:, 0] <= value + rounding)
     agree &= convex[:, 0]
     shorter = (length < state.length / 2) | (state.length == 0)
@@ -242,7 +243,7 @@ def _solved(matrix: Array, right: Array, damping: Array) -> tuple[Array, Array, 
         here = convex & ~(pivot > least)
         down = xp.where(rows == i, 1, xp.where(rows < i, -column, 0))
         bend = xp.where(here[..., None], down, bend)
-        row = table[..., i, :] / pivot[..., None]
+        row = table[..., i, :] / xp.where(pivot == 0, 1, pivot)[..., None]
         table = table - xp.where(rows == i, column - 1, column)[..., None] * row[..., None, :]
         return table, bend, convex & ~here
 

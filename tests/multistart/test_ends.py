@@ -102,3 +102,23 @@ def test_a_saved_result_keeps_the_steps_of_the_finish(finished, tmp_path):
     finished.save(tmp_path / "f.npz")
     read = type(finished).load(tmp_path / "f.npz", VALLEY.fun, AMSGRAD)
     assert (read.n_finish == finished.n_finish).all()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "complex64"])
+def test_any_dtype_is_finished_in_its_own(dtype):
+    starts = np.linspace(-1, 1, 12).reshape(6, 2).astype(dtype)
+
+    def fun(x):
+        return jnp.sum(jnp.abs(x - jnp.asarray(0.5, dtype)) ** 2)
+
+    found = search(fun, None, starts=jnp.asarray(starts), key=None, n_starts=None)
+    assert found.x.dtype == dtype
+    assert (found.x == np.asarray(0.5, dtype)).all()
+    assert found.n_success == 6
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_no_search_ended_well_nothing_is_finished():
+    found = search(lambda x: jnp.log(x[0] - 10) + x[1])
+    assert (found.status == Status.NONFINITE).all()
+    assert found.n_finish.sum() == 0

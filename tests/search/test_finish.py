@@ -142,3 +142,18 @@ def test_it_is_traced_once():
 def test_another_finish_is_refused(finish, error, words):
     with pytest.raises(error, match=words):
         search(finish=finish)
+
+
+def test_derivatives_go_through_the_finish():
+    def end(c, loop):
+        def fun(x, c):
+            return jnp.sum((x - c) ** 2) + jnp.sum(jnp.cos(x))
+
+        result = search(fun, jnp.zeros(2), args=(c,), max_steps=20, loop=loop)
+        return result.x[0]
+
+    # At the end 2 (x - c) = sin x, so dx/dc = 2 / (2 - cos x).
+    x = end(1.0, "scan")
+    expected = 2 / (2 - np.cos(x))
+    assert jax.grad(end)(1.0, "scan") == pytest.approx(expected)
+    assert jax.jvp(lambda c: end(c, "while"), (1.0,), (1.0,))[1] == pytest.approx(expected)
