@@ -40,14 +40,20 @@ class RowObjective:
 
     def grid_values(self, points: np.ndarray) -> np.ndarray:
         """The values at points of shape (k, n, d), shape (k, n)."""
-        return self.values(points.reshape(-1, points.shape[2])).reshape(points.shape[:2])
+        return self._in_one_size(_values, points.reshape(-1, points.shape[2])).reshape(
+            points.shape[:2]
+        )
 
     def expansions(self, rows: np.ndarray) -> Expansion:
         """The values, the gradients and the Hessians at rows of shape (k, d)."""
-        many, few = _AT_ONCE
-        at_once = few if len(rows) <= few else many  # one size, as it compiles for longer
         rows = rows.astype(self.dtype)
-        return Expansion(rows, *self._in_parts(_expansions, rows, at_once, at_once))
+        return Expansion(rows, *self._in_one_size(_expansions, rows))
+
+    def _in_one_size(self, function: Callable[..., Tree], rows: np.ndarray) -> Tree:
+        """A function of many rows that is compiled for one number of them."""
+        many, few = _AT_ONCE
+        at_once = few if len(rows) <= few else many
+        return self._in_parts(function, rows, at_once, at_once)
 
     def _in_parts(
         self, function: Callable[..., Tree], rows: np.ndarray, many: int, few: int

@@ -22,7 +22,7 @@ from jamsgrad._search.newton import (
 from jamsgrad._search.step import ULPS, Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree, as_rows, as_tree
+from jamsgrad._tree import Tree, as_rows, as_tree, ceil_div
 
 
 @np.errstate(all="ignore")  # boxes and values may be as large as numbers get
@@ -39,6 +39,8 @@ def polished(
     """
     rows, like = as_rows(record.x), jax.tree.map(lambda leaf: leaf[0], record.x)
     low, high = end_rows(task.bounds, rows.shape[1])
+    needed = 16 * ceil_div(int(which.sum()), 16)
+    lanes = needed if lanes is None else min(lanes, needed)
     objective = RowObjective(
         task.fun, task.args, like, low, high, np.ones_like(low), record.fun, rows[0], lanes
     )
