@@ -8,6 +8,7 @@ import pytest
 from many import AMSGRAD, KEY, MESHES
 
 from jamsgrad import Status, minimize, multistart, newton, problems
+from jamsgrad._multistart import multistart as multistart_module
 
 VALLEY = problems.rosenbrock(2)
 
@@ -121,4 +122,46 @@ def test_any_dtype_is_finished_in_its_own(dtype):
 def test_where_no_search_ended_well_nothing_is_finished():
     found = search(lambda x: jnp.log(x[0] - 10) + x[1])
     assert (found.status == Status.NONFINITE).all()
+    assert found.n_finish.sum() == 0
+
+
+def test_another_optimizer_may_finish():
+    with jax.numpy_dtype_promotion("standard"):  # which optax.lbfgs needs
+        found = search(finish=optax.lbfgs())
+    alone = search(finish=None)
+    assert found.n_success > 30 > alone.n_success
+    assert (found.fun <= alone.fun).all()
+    assert (found.n_finish <= 30).all()
+
+
+def test_without_a_second_derivative_the_ends_stay_and_a_warning_says_why():
+    @jax.custom_jvp
+    def fun(x):
+        return jnp.sum((x - 0.3) ** 2)
+
+    def slope(x):
+        return jax.pure_callback(
+            lambda x: 2 * (np.asarray(x) - 0.3), x, x, vmap_method="expand_dims"
+        )
+
+    fun.defjvp(lambda x, t: (fun(*x), jnp.sum(slope(*x) * t[0])))
+    with pytest.warns(UserWarning, match="no second derivative"):
+        found = search(fun, n_starts=4)
+    alone = search(fun, n_starts=4, finish=None)
+    assert (found.x == alone.x).all()
+    assert (found.status == alone.status).all()
+    assert found.n_finish.sum() == 0
+
+
+def test_the_finish_ends_when_the_time_is_over(monkeypatch):
+    called = []
+
+    def until(end, _):
+        called.append(end)
+        if len(called) > 1:  # at the first look of the finish
+            raise StopIteration
+
+    monkeypatch.setattr(multistart_module, "_until", until)
+    found = search(max_seconds=60.0, max_steps=1, n_starts=16)
+    assert len(called) == 2
     assert found.n_finish.sum() == 0
