@@ -110,6 +110,11 @@ def as_float(x: Numeric) -> Numeric:
     return x if floating else jnp.asarray(x, float)
 
 
+def leads_out(x: Tree, grad: Tree, low: Tree, high: Tree) -> Tree:
+    """Where the descent from x would leave the box, of arrays of JAX or of NumPy."""
+    return ((x <= low) & (grad > 0)) | ((x >= high) & (grad < 0))
+
+
 def ceil_div(a: Whole, b: int) -> Whole:
     """The quotient a / b, rounded up."""
     return -(-a // b)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jamsgrad._minima.objective import RowObjective
+from jamsgrad._tree import leads_out
 
 _STEP = 1e-3  # of the scale: a longer step of Newton's shows that a search is not at its end
 _FLAT, _WIDE = 1e-5, 1e-2  # of the relief: what changes by less is flat, or may be
@@ -44,7 +45,7 @@ def certificate(objective: RowObjective, point: np.ndarray) -> Certificate:
         return Certificate()
     grad, hessian = derivatives
     movable = low < high
-    held = movable & (((point <= low) & (grad > 0)) | ((point >= high) & (grad < 0)))
+    held = movable & leads_out(point, grad, low, high)
     free = movable & ~held
     otherwise = "on the boundary" if held.any() else "minimum"
     found = Certificate(otherwise, hessian=hessian, held=~free, unsettled=np.empty((0, free.size)))

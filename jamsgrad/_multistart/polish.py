@@ -14,15 +14,16 @@ from jamsgrad._minima.objective import RowObjective
 from jamsgrad._search.bounds import end_rows
 from jamsgrad._search.finish import STEPS
 from jamsgrad._search.newton import (
+    ULPS,
     Expansion,
     NewtonState,
     newton_step,
     warn_of_no_second_derivative,
 )
-from jamsgrad._search.step import ULPS, Record
+from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree, as_rows, as_tree, ceil_div
+from jamsgrad._tree import Tree, as_rows, as_tree, ceil_div, leads_out
 
 
 @np.errstate(all="ignore")  # boxes and values may be as large as numbers get
@@ -77,7 +78,7 @@ def polished(
 
 def _largest(here: Expansion, low: np.ndarray, high: np.ndarray, like: Tree) -> np.ndarray:
     """The largest component of each projected gradient."""
-    out = ((here.x <= low) & (here.grad > 0)) | ((here.x >= high) & (here.grad < 0))
+    out = leads_out(here.x, here.grad, low, high)
     leaves = jax.tree.leaves(as_tree(np.where(out, 0, here.grad), like))
     sizes = [np.abs(leaf.reshape(len(out), -1)).max(axis=1, initial=0) for leaf in leaves]
     return np.max(sizes, axis=0)

@@ -9,7 +9,7 @@ from jax.core import Tracer
 
 from jamsgrad import _check
 from jamsgrad._check import nan_is_data
-from jamsgrad._tree import as_row
+from jamsgrad._tree import as_row, leads_out
 
 A_TUPLE = "a tuple of bounds is (lower, upper): pairs (low, high) go in a list"
 
@@ -197,8 +197,7 @@ def projected_gradient(x: Any, grad: Any, bounds: Bounds | None) -> Any:
         return grad
 
     def leaf(x: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-        outward = ((x <= low) & (g > 0)) | ((x >= high) & (g < 0))
-        return jnp.where(outward, 0, g)
+        return jnp.where(leads_out(x, g, low, high), 0, g)
 
     return jax.tree.map(leaf, x, grad, bounds.lower, bounds.upper)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from jamsgrad import _check
-from jamsgrad._search.newton import MOST, newton, newton_state
-from jamsgrad._search.step import ULPS, Record
+from jamsgrad._search.newton import MOST, ULPS, newton, newton_state
+from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Auto, Status, Stop, gradient_tolerance
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree, as_vector

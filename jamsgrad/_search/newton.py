@@ -11,17 +11,15 @@ import numpy as np
 import optax
 
 from jamsgrad import _check
-from jamsgrad._tree import Tree, as_tree, as_vector
+from jamsgrad._tree import Tree, as_tree, as_vector, leads_out
 
 Array: TypeAlias = Any  # of JAX or of NumPy
 MOST = 64  # variables: a step costs as many gradients
 _DAMPING = 1e-2  # of the curvature, at first
-_TRIED = np.array(
-    [0.0, 0.1, 1.0, 10.0, 1e2, 1e4]
-)  # times the damping: the steps that are tried at once
+_TRIED = np.array([0.0, 0.1, 1.0, 10.0, 1e2, 1e4])  # times the damping, at once
 _MOST_DAMPING = 1e8  # steps are then so short that nothing is to be had
 _KICKS = np.geomspace(0.1, 1e-4, _TRIED.size)  # of the box: the steps where the value bends down
-_ULPS = 64  # values that differ by no more roundings say nothing
+ULPS = 64  # values that differ by no more roundings are not higher or lower
 
 
 class NewtonState(NamedTuple):
@@ -71,7 +69,9 @@ def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
 
     Raises:
       ValueError: from `init`, if there are more variables; from `update`, without `value_fn`.
-      TypeError: from `update`, if the function has no second derivative.
+
+    Warns:
+      UserWarning: from `update`, if the function has no second derivative; then no step is made.
 
     Example:
       >>> import jax.numpy as jnp
@@ -175,7 +175,7 @@ def newton_step(
     fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient  # derivatives go by the step alone
     eps, ulp = float(jnp.finfo(x.dtype).eps), float(jnp.finfo(value.dtype).eps)
     tried, kicks = (xp.asarray(a[None], x.dtype) for a in (_TRIED, _KICKS))
-    held = ((x <= low) & (grad > 0)) | ((x >= high) & (grad < 0)) | (low == high)
+    held = leads_out(x, grad, low, high) | (low == high)
     grad = xp.where(held, 0, grad)
     hessian = xp.where(held[:, None] | held[:, :, None], 0, hessian)
     finite = xp.isfinite(hessian).all(axis=(1, 2))
@@ -200,7 +200,7 @@ def newton_step(
     lower = xp.min(found, axis=1) < value
 
     # Near the end, where values agree to rounding, the length of a full step tells.
-    full_step, rounding = fixed(steps[:, 0]), _ULPS * ulp * xp.abs(value)
+    full_step, rounding = fixed(steps[:, 0]), ULPS * ulp * xp.abs(value)
     size = xp.where(bounded, xp.maximum(xp.abs(x), 1e-3 * (high - low)), xp.abs(x))
     length = xp.max(xp.where(full_step == 0, 0, xp.abs(full_step) / fixed(size)), axis=1)
     agree = (-xp.sum(grad * full_step, axis=1) <= rounding) & (found[:, 0] <= value + rounding)

@@ -18,12 +18,10 @@ from jax import lax
 
 from jamsgrad import _check
 from jamsgrad._search.inspection import inspect
-from jamsgrad._search.newton import newton_state
+from jamsgrad._search.newton import ULPS, newton_state
 from jamsgrad._search.stopping import Status, Stillness, gradient_tolerance, verdict
 from jamsgrad._search.task import Point, Task, checked_objective, measured, move
 from jamsgrad._tree import Tree, full_like, where
-
-ULPS = 64  # a value is worse than another if it is higher by more than so many roundings
 
 Array = TypeVar("Array", jax.Array, np.ndarray)
 
