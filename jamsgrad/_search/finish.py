@@ -1,5 +1,6 @@
 """The end of a search: another optimizer takes over where it stopped."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -17,7 +18,9 @@ STEPS = 30  # at most; Newton's method takes two or three where the search had c
 Finish = optax.GradientTransformation | Literal["auto"] | None
 
 
-def finisher(finish: Finish, x: Tree) -> optax.GradientTransformation | None:
+def finisher(
+    finish: Finish, x: Tree, project: Callable[[Tree], Tree] | None = None
+) -> optax.GradientTransformation | None:
     """The optimizer that `finish` means for a search over x."""
     if finish is None or isinstance(finish, optax.GradientTransformation):
         return finish
@@ -27,7 +30,8 @@ def finisher(finish: Finish, x: Tree) -> optax.GradientTransformation | None:
             f"{finish!r}"
         )
     _check.one_of("finish", finish, ("auto",), or_else="None, or an optax transformation")
-    return newton() if jax.eval_shape(as_vector, x).size <= MOST else None
+    few = jax.eval_shape(as_vector, x).size <= MOST
+    return newton() if few and project is None else None
 
 
 def finishing(task: Task, optimizer: optax.GradientTransformation, x: Tree) -> Task:

@@ -19,7 +19,7 @@ from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.finish import STEPS, Finish, finisher, finishing, joined
 from jamsgrad._search.step import HasRecord, Here, Record, Search, State
 from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
-from jamsgrad._search.task import Task
+from jamsgrad._search.task import Task, projected
 from jamsgrad._search.trajectory import Rows, Trajectory, empty_rows, trajectory
 from jamsgrad._tree import Numeric, Tree, ceil_div
 
@@ -112,6 +112,8 @@ def minimize(
     *,
     args: tuple[Tree, ...] = (),
     bounds: Tree = None,
+    project: Callable[[Tree], Tree] | None = None,
+    finish: Finish = None,
     max_steps: int = 1000,
     gtol: Numeric | Literal["auto"] | None = "auto",
     ftol: Numeric | None = None,
@@ -122,7 +124,6 @@ def minimize(
     loop: Literal["while", "scan"] = "while",
     throw: bool = False,
     opt_state: Tree = None,
-    finish: Finish = None,
 ) -> Result:
     r"""Minimise `fun` from one start by any optax optimizer.
 
@@ -162,6 +163,15 @@ def minimize(
         pairs, None in a list being no bound; or a `scipy.optimize.Bounds`. A tuple is always
         (lower, upper), never pairs, and one that may be pairs is refused: two lists or two arrays
         are (lower, upper). x is projected onto them after every step.
+      project: instead of bounds, a function from x to the point that stands for it where x may be,
+        such as those of `optax.projections`. It is applied to x0 and after every step. `grad_norm`
+        is then the largest component of x - project(x - g), which the optimizer is given in the
+        place of g, so that it comes to rest only where that is 0. The paper projects in the norm of
+        sqrt(vhat) instead, and gives it g.
+      finish: what takes over at the best point when the search has stopped, for at most 30 steps:
+        None; any optax transformation; or "auto", which is `newton()` for at most 64 variables, and
+        None for more. It goes on until no digit of x changes, so that the status says whether it
+        converged after all. After NaN nothing takes over.
       max_steps: the largest number of steps, at least 0.
       gtol: stop when no component of the gradient is larger; at least 0, None for never. "auto" is
         the cube root of the epsilon of the value's dtype, 4.9e-3 in float32 and 6.1e-6 in float64.
@@ -178,18 +188,16 @@ def minimize(
       opt_state: the state of the optimizer to start from, None for a new one. With
         `x0=result.last_x, opt_state=result.opt_state` a search continues where it stopped,
         bit for bit; its record (best point, n_steps, patience) starts again.
-      finish: what takes over at the best point when the search has stopped, for at most 30 steps:
-        None; any optax transformation; or "auto", which is `newton()` for at most 64 variables, and
-        None for more. It goes on until no digit of x changes, so that the status says whether it
-        converged after all. After NaN nothing takes over.
 
     Returns:
       A `Result`. A search that fails still holds its best finite point, if it met one.
 
     Raises:
-      ValueError: if an option is out of its range, x0 is outside the bounds, or they do not fit.
+      ValueError: if an option is out of its range, x0 is outside the bounds, or they do not fit;
+        or if Newton's method is to keep what `project` keeps.
       TypeError: if x0 does not consist of numbers, `fun` does not return a real scalar, the
-        optimizer does not keep the types of x and of its state, or an argument has another type.
+        optimizer does not keep the types of x and of its state, `project` does not keep that of x,
+        or an argument has another type.
       FloatingPointError: with `throw`, if the search met NaN or infinity.
 
     Example:
@@ -215,11 +223,12 @@ def minimize(
     x0 = floating(x0)
     box = _bounds.parse(bounds, x0)
     _bounds.check_inside(x0, box)
+    _check_projection(project, box)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((x0, box))):
         x0 = _bounds.project(x0, box)  # where nobody can look
     stop = stop_options(max_steps, gtol, ftol, xtol, patience)
     task = checked_task(fun, optimizer, args, box, stop)
-    end = finisher(finish, x0)
+    end = finisher(finish, x0, project)
     if opt_state is not None:
         try:
             _check.same_type("opt_state", opt_state, jax.eval_shape(optimizer.init, x0))
@@ -231,7 +240,7 @@ def minimize(
     length = stop.max_steps + 1 if loop == "scan" else None
     with nan_is_data():
         result = _minimize(
-            *task[:2], end, has_aux, record_every, rows, length, *task[2:], x0, opt_state
+            *task[:2], end, project, has_aux, record_every, rows, length, *task[2:5], x0, opt_state
         )
     traced = isinstance(result.status, Tracer)
     if throw and not traced and (result.status == Status.NONFINITE).any():
@@ -310,11 +319,23 @@ def floating(x: Tree, name: str = "x0", array: Callable[..., Tree] = jnp.asarray
     return x
 
 
-@jit_for(7)
+def _check_projection(project: Any, box: _bounds.Bounds | None) -> None:
+    """Raise unless it is a function, or None, and x is not held by bounds, too."""
+    if project is not None and not callable(project):
+        raise TypeError(f"project must be a function from x to x, got {project!r}")
+    if project is not None and box is not None:
+        raise ValueError(
+            "bounds and project are both given: a function that keeps the bounds, too, goes in as "
+            "project, such as one that calls optax.projections.projection_box"
+        )
+
+
+@jit_for(8)
 def _minimize(
     fun: Callable[..., Tree],
     optimizer: optax.GradientTransformation,
     finish: optax.GradientTransformation | None,
+    project: Callable[[Tree], Tree] | None,
     has_aux: bool,
     record_every: int | None,
     n_rows: int | None,
@@ -326,8 +347,10 @@ def _minimize(
     opt_state: Tree,
 ) -> Result:
     """The result of a while loop, or with a length of a scan; recorded if there are rows."""
-    task = Task(fun, optimizer, args, bounds, stop)
+    task = Task(fun, optimizer, args, bounds, stop, project)
     search = Search(task, has_aux)
+    if project is not None and opt_state is None:  # a search that is continued is inside
+        x0 = projected(task, x0)
     state, rows = _run(search, search.init(x0, opt_state), record_every, n_rows, length)
     record, after = search.record(state), None
     if finish is not None:

@@ -26,6 +26,7 @@ class Task(NamedTuple):
     args: tuple[Tree, ...]
     bounds: _bounds.Bounds | None
     stop: Stop
+    project: Callable[[Tree], Tree] | None = None  # onto where x may be, if that is no box
 
 
 class Point(NamedTuple):
@@ -94,10 +95,12 @@ def _holds_numbers(x: Tree) -> bool:
 def measured(task: Task, x: Tree, fun: jax.Array, grad: Tree, aux: Tree) -> tuple[Point, Tree]:
     """The point with the value and the gradient that JAX found there; and its gradient to go by."""
     grad = jax.tree.map(jnp.conj, grad)  # of complex x: JAX's gradient is the conjugate
-    projected = _bounds.projected_gradient(x, grad, task.bounds)
+    slope = projected_gradient(task, x, grad)
     if task.bounds is not None:  # a bound may hold x where its slope is infinite
         grad = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), grad)
-    return Point(x, fun, _grad_norm(x, fun, projected), aux), grad
+    if task.project is not None:
+        grad = slope  # else steps whose coordinates have rates of their own come to rest elsewhere
+    return Point(x, fun, _grad_norm(x, fun, slope), aux), grad
 
 
 def move(
@@ -106,13 +109,18 @@ def move(
     """The point that the optimizer moves to, inside the bounds, and the optimizer's new state."""
     objective, asked = checked_objective(task.fun, has_aux), []
     # Newton's method keeps the bounds itself; the line searches of optax refuse the argument.
-    box, more = task.bounds, {}
+    free, more = task, {}
     if newton_state(opt_state) is not None:
-        box, more = None, {"bounds": task.bounds}
+        if task.project is not None:
+            raise ValueError(
+                "newton() keeps bounds, and knows nothing of project: take another optimizer, such "
+                "as optax.lbfgs()"
+            )
+        free, more = task._replace(bounds=None), {"bounds": task.bounds}
 
     def value_fn(x: Tree) -> jax.Array:
         asked.append(True)  # not x: a tracer must not be kept
-        return objective(_bounds.project(x, box), *task.args)[0]
+        return objective(projected(free, x), *task.args)[0]
 
     def moved_by(grad: Tree) -> Any:
         return optax.with_extra_args_support(task.optimizer).update(
@@ -120,15 +128,35 @@ def move(
         )
 
     moved = moved_by(grad)
-    if asked and box is not None:
+    if asked and free.bounds is not None:
         # A line search that asks for values follows the projected path, as its slope must.
-        moved = moved_by(_bounds.projected_gradient(x, grad, task.bounds))
+        moved = moved_by(projected_gradient(task, x, grad))
     if not (isinstance(moved, tuple) and len(moved) == 2):
         raise TypeError(f"optimizer.update must return (updates, state), got {moved!r}")
     updates, new_state = moved
     _check.same_type("the updates of the optimizer", updates, x, any_width=True)
     _check.same_type("the new state of the optimizer", new_state, opt_state)
-    return _bounds.project(optax.apply_updates(x, updates), task.bounds), new_state
+    return projected(task, optax.apply_updates(x, updates)), new_state
+
+
+def projected(task: Task, x: Tree) -> Tree:
+    """The point that stands for x where x may be."""
+    if task.project is None:
+        return _bounds.project(x, task.bounds)
+    inside = task.project(x)
+    _check.same_type("what project returns", inside, x, any_width=True)
+    return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), inside, x)
+
+
+def projected_gradient(task: Task, x: Tree, grad: Tree) -> Tree:
+    """What is left of the gradient where x may not leave its bounds, or what it is projected onto.
+
+    It is 0 where no step downhill is possible.
+    """
+    if task.project is None:
+        return _bounds.projected_gradient(x, grad, task.bounds)
+    moved = projected(task, jax.tree.map(jnp.subtract, x, grad))
+    return jax.tree.map(jnp.subtract, x, moved)
 
 
 def asks_for_values(optimizer: optax.GradientTransformation, x: Tree) -> bool:
