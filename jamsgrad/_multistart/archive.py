@@ -16,27 +16,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from jamsgrad._minima.minimum import Minimum
+from jamsgrad._multistart.plan import Draws, Plan, Screen
 from jamsgrad._search.bounds import Bounds
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Stop
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree, as_row, as_tree, child_key
 
-_NAME, _VERSION = "jamsgrad", 3  # of the format
+_NAME, _VERSION = "jamsgrad", 4  # of the format
 _LEAF = jax.tree.structure(0)
 
 
 def save_result(
     path: str | Path,
     *,
-    task: Task,
+    plan: Plan,
     found: tuple[tuple[Minimum, ...], np.ndarray],
     record: Record[np.ndarray],
     **rest: Tree,
 ) -> None:
     """Write the fields of a MultiStartResult, except `fun` and `optimizer`."""
     minima, basin = found
-    box = task.bounds
+    task, draws = plan.task, plan.draws
+    box, finish = task.bounds, plan.finish
     tree = {
         "record": record._asdict(),
         "rest": rest,
@@ -46,6 +48,9 @@ def save_result(
         "args": task.args,
         "bounds": None if box is None else box._asdict(),
         "stop": task.stop._asdict(),
+        "finish": finish if isinstance(finish, str) else None,
+        "screen": tuple(plan.screen),
+        "draws": None if draws is None else tuple(draws),
     }
     save(path, tree)
 
@@ -76,10 +81,10 @@ def load_result(
         args = into("args_like", args, args_like)
     order = as_row(saved["rows"]).astype(int)
     minima = [_reordered(minimum, order) for minimum in minima]
+    task = Task(fun, optimizer, args, Bounds(**ends) if ends else None, Stop(**saved["stop"]))
+    draws = None if saved["draws"] is None else Draws(*saved["draws"])
     return {
-        "_task": Task(
-            fun, optimizer, args, Bounds(**ends) if ends else None, Stop(**saved["stop"])
-        ),
+        "_plan": Plan(task, saved["finish"], Screen(*saved["screen"]), draws=draws),
         "_known": (tuple(minima), saved["basin"]),
         "record": Record(**record),
         **rest,

@@ -2,60 +2,27 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from jamsgrad._multistart.devices import Program
+from jamsgrad._multistart.identity import N_STARTS, Identity
 from jamsgrad._multistart.lanes import Queue
+from jamsgrad._multistart.run import Load, Save
 from jamsgrad._search.stopping import Status
-from jamsgrad._tree import with_keys, without_keys
+from jamsgrad._tree import Tree, with_keys, without_keys
 
 try:
     import fcntl
 except ImportError:  # Windows; nothing keeps two searches from writing to one folder there
     fcntl = None
 
-
-VERSION = "the version of jamsgrad"
-
-
-class Identity(NamedTuple):
-    """Whose a checkpoint is.
-
-    Attributes:
-      search: what it must share with the program that loads it, part by part.
-      layout: what it must share for the searches under way to go on bit for bit. Those that have
-        ended are kept in any case.
-    """
-
-    search: dict[str, str]
-    layout: dict[str, str]
-
-    def differs(self, saved: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """The parts in which a saved identity is of another search."""
-        other = saved.get("search", {VERSION: "one that had no such part"})
-        return [name for name, mine in self.search.items() if other.get(name, mine) != mine]
-
-
-class Checkpoint(NamedTuple):
-    """A folder that holds the newest state of a search.
-
-    Attributes:
-      load: the program and the queue to go on with, for a program that would begin.
-      save: replace the state, atomically. If that fails, warn: a full disk must not end a search.
-    """
-
-    load: Callable[[Program], tuple[Program, Queue]]
-    save: Callable[[Program, Queue], None]
-
-
-NOWHERE = Checkpoint(load=lambda program: (program, program.empty()), save=lambda *_: None)
 
 _PARTS = {
     "identity": "to which search it belongs",
@@ -69,11 +36,17 @@ class _BrokenError(ValueError):
 
 
 @contextmanager
-def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterator[Checkpoint]:
-    """The checkpoint in the folder `path`, for the search that `identity()` describes.
+def opened(
+    path: str | Path, identity: Callable[[], Callable[[int], Identity]], n_starts: int
+) -> Iterator[tuple[Load, Save]]:
+    """The checkpoint in the folder `path`, for the search that `identity()(n_starts)` describes.
 
-    Without a path nothing is kept. It holds the records by start, which any layout of lanes and
-    devices can go on with, and the searches under way, which only the same layout can.
+    Loading gives the program and the queue to go on with, for a program that would begin. Saving
+    replaces the state, atomically; if it fails, it warns: a full disk must not end a search.
+
+    It holds the records by start, which any layout of lanes and devices can go on with, and the
+    searches under way, which only the same layout can. If it holds a search of the first of these
+    starts, that grows.
 
     Raises:
       ImportError: without the extra `checkpoint`.
@@ -82,9 +55,6 @@ def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterato
       ValueError: when it is loaded, if it is of another search, or broken.
       RuntimeError: if another process uses the folder.
     """
-    if path is None:
-        yield NOWHERE
-        return
     try:
         import orbax.checkpoint as ocp  # noqa: PLC0415, an extra
     except ImportError:
@@ -97,7 +67,7 @@ def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterato
     folder = Path(path).absolute()
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"checkpoint must be a folder, {str(folder)!r} is a file")
-    whose = identity()
+    of_first = identity()
     with ExitStack() as stack:
         stack.enter_context(_alone(folder))
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
@@ -118,17 +88,20 @@ def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterato
 
         def load(program: Program) -> tuple[Program, Queue]:
             if manager.latest_step() is None:
-                return NOWHERE.load(program)
+                return program, program.empty()
             saved = read("identity", ocp.args.JsonRestore())
+            n_saved = min(n_starts, int(saved.get("layout", {}).get(N_STARTS, n_starts)))
+            whose = of_first(n_saved)
             differs = whose.differs(saved)
             if differs:
                 raise ValueError(
                     f"checkpoint={str(path)!r} belongs to another search: it differs in "
                     f"{', '.join(differs)}; take another path for this one"
                 )
-            like = program.collect(program.empty())[0], program.left
-            records, left = read("records", ocp.args.StandardRestore(like))
-            if saved["layout"] == whose.layout:
+            blank = program.collect(program.empty())[0], program.left
+            like = jax.tree.map(lambda a: a[:n_saved], blank)
+            records, left = _grown(read("records", ocp.args.StandardRestore(like)), blank)
+            if n_saved == n_starts and saved["layout"] == whose.layout:
                 part = program if left.all() else program.rest(records, left)
                 queue = part.empty()._replace(records=None)
                 like = jax.tree.map(_like, without_keys(queue))
@@ -148,7 +121,7 @@ def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterato
             records = program.collect(queue)[0], program.left
             lanes = without_keys(queue._replace(records=None))
             parts = ocp.args.Composite(
-                identity=ocp.args.JsonSave(whose._asdict()),
+                identity=ocp.args.JsonSave(of_first(n_starts)._asdict()),
                 records=ocp.args.StandardSave(records),
                 lanes=ocp.args.StandardSave(lanes),
             )
@@ -157,7 +130,12 @@ def opened(path: str | Path | None, identity: Callable[[], Identity]) -> Iterato
             except Exception as error:  # whatever a file system may say
                 warnings.warn(f"checkpoint={str(path)!r} was not written: {error}", stacklevel=2)
 
-        yield Checkpoint(load, save)
+        yield load, save
+
+
+def _grown(saved: Tree, blank: Tree) -> Tree:
+    """Arrays with rows for further starts."""
+    return jax.tree.map(lambda a, b: np.concatenate([a, b[len(a) :]]), saved, blank)
 
 
 def _like(leaf: jax.Array) -> jax.ShapeDtypeStruct:

@@ -15,7 +15,7 @@ import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jamsgrad._jit import Split, jit_for
+from jamsgrad._jit import Read, Split, jit_for
 from jamsgrad._multistart.lanes import Queue, empty, engine
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
@@ -43,13 +43,13 @@ class Look(NamedTuple):
 
     Attributes:
       done: searches that have ended.
-      n_success: those that met a tolerance, or ran all their steps without one.
       best: the lowest value so far, infinite before there is one.
+      fun: the values of those that met a tolerance, or ran all their steps without one.
     """
 
     done: int
-    n_success: int
     best: float
+    fun: np.ndarray
 
 
 class Program:
@@ -141,7 +141,7 @@ class Program:
             fun = np.append(fun, self._known.fun[known])
         done, finite = status != Status.STOPPED, fun[np.isfinite(fun)]
         best = finite.min(initial=np.inf)
-        return queue, Look(int(done.sum()), int((status > 0).sum()), float(best))
+        return queue, Look(int(done.sum()), float(best), fun[status > 0])
 
     def collect(self, queue: Queue) -> tuple[Record[np.ndarray], float]:
         """All records by start in NumPy arrays on every host, and the share of useful steps.
@@ -171,7 +171,9 @@ def _merged(which: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def read(task: Task, starts: Tree) -> Task:
-    """The task with `fun` as it is now: what it reads besides its arguments is read here."""
+    """The task with `fun` as it is now: what it reads besides its arguments is read here, once."""
+    if isinstance(getattr(task.fun, "func", None), Read):
+        return task
     x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), starts)
     return task._replace(fun=_value.read(task.fun, x, task.args))
 
@@ -305,9 +307,8 @@ def _advance(
     program = Split.of((fun, optimizer))
 
     def local(shared: tuple, own: tuple) -> tuple[Queue, tuple]:
-        data, (args, bounds, stop), steps_per_round, n_rounds = shared
-        fun, optimizer = program.join(data)
-        task = Task(fun, optimizer, args, bounds, stop)
+        data, rest, steps_per_round, n_rounds = shared
+        task = Task(*program.join(data), *rest)
         queue, starts, count = jax.tree.map(lambda leaf: leaf[0], own)
         many = engine(task, layout.n_lanes, steps_per_round, layout.costly)
         queue = many.advance(queue, starts, count, n_rounds)

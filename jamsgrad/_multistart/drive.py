@@ -26,11 +26,13 @@ class Progress(NamedTuple):
       n_success: those that met a tolerance, or ran all their steps without one.
       best: the lowest value so far, infinite before there is one.
       seconds: since the first step.
+      fun: the values of those that ended with success, before their finish, shape (n_success,).
 
     Example:
       >>> import jamsgrad
-      >>> def report(progress: jamsgrad.Progress) -> None:
-      ...     print(f"{progress.done} of {progress.n_starts}: best {progress.best:.3g}")
+      >>> def hit_often(progress: jamsgrad.Progress) -> None:
+      ...     if (progress.fun < progress.best + 1e-3).sum() >= 50:
+      ...         raise StopIteration  # the search ends with what it has
     """
 
     done: int
@@ -38,6 +40,7 @@ class Progress(NamedTuple):
     n_success: int
     best: float
     seconds: float
+    fun: np.ndarray
 
 
 class End(IntEnum):
@@ -109,7 +112,9 @@ class Driven(Protocol[Queue]):
     n_starts: int
     first_rounds: int
 
-    def advance(self, queue: Queue, n_rounds: int) -> tuple[Queue, tuple[int, int, float]]: ...
+    def advance(
+        self, queue: Queue, n_rounds: int
+    ) -> tuple[Queue, tuple[int, float, np.ndarray]]: ...
 
 
 def drive(
@@ -131,12 +136,12 @@ def drive(
     while done < program.n_starts and not wish.end:
         before = time.perf_counter()
         queue, look = program.advance(queue, wish.n_rounds)
-        done, n_success, best = look
+        done, best, fun = look
         now = time.perf_counter()
         end = End.FAILED if error else End.GO_ON
         try:
             for watch in watchers:
-                watch(Progress(done, program.n_starts, n_success, best, now - began))
+                watch(Progress(done, program.n_starts, fun.size, best, now - began, fun))
         except StopIteration:
             end = max(end, End.ENOUGH)
         except BaseException as raised:  # also KeyboardInterrupt: what was searched is saved first
@@ -165,6 +170,16 @@ def agreed(wish: Wish) -> Wish:
         return wish
     wishes = multihost_utils.process_allgather(np.array(wish)).reshape(-1, 3)
     return Wish(int(wishes[0, 0]), End(wishes[:, 1].max()), bool(wishes[0, 2]))
+
+
+def until(over: float) -> Callable[[Progress], None]:
+    """Ends a search when its time is over, of `time.perf_counter`."""
+
+    def watch(_: Progress) -> None:
+        if time.perf_counter() >= over:
+            raise StopIteration
+
+    return watch
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Unpack
@@ -18,20 +18,13 @@ from jamsgrad._check import nan_is_data
 from jamsgrad._multistart import devices
 from jamsgrad._multistart.checkpoint import opened
 from jamsgrad._multistart.devices import copied
-from jamsgrad._multistart.drive import (
-    End,
-    Progress,
-    Wish,
-    agreed,
-    drive,
-    interruptible,
-    progress_bar,
-)
-from jamsgrad._multistart.ends import finished
+from jamsgrad._multistart.drive import Progress
 from jamsgrad._multistart.identity import identity
-from jamsgrad._multistart.result import MultiStartResult
-from jamsgrad._multistart.starts import Sampler, starts_and_box
-from jamsgrad._search.finish import Finish, finisher, joined
+from jamsgrad._multistart.plan import Plan, Screen, as_screen
+from jamsgrad._multistart.result import MultiStartResult, result_of
+from jamsgrad._multistart.run import Load, Save, Watch, run
+from jamsgrad._multistart.starts import Sampler, draws_of, starts_and_box
+from jamsgrad._search.finish import Finish, finisher
 from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
 from jamsgrad._search.stopping import Status
 from jamsgrad._tree import PRNGKey, Tree
@@ -46,6 +39,7 @@ def multistart(
     key: PRNGKey | None = None,
     n_starts: int | None = None,
     starts: Sampler | Tree = "uniform",
+    screen: int | tuple[int, int] = 1,
     finish: Finish = "auto",
     args: tuple[Tree, ...] = (),
     lanes: int | None = None,
@@ -96,6 +90,12 @@ def multistart(
       starts: how starts are drawn, "uniform", "sobol", "lhs" or a function: see `sample_starts`. Or
         points of your own, a tree like x with a new first axis; where n_starts is larger than their
         number, uniform ones follow them.
+      screen: how many candidates there are for each start, at least 1; or (candidates, steps), the
+        steps being 50 otherwise, at least 0. Each candidate is searched for so many steps, or until
+        a tolerance stops it; the one with the lowest value is where search i starts, with a new
+        state of the optimizer. Candidates are drawn as starts are; of points of your own the
+        first k are those of start 0. A screening counts neither for `n_steps` nor for the
+        `callback`, and after an interruption it is repeated.
       finish: what takes over at the best point of each search that has stopped, for at most 30
         steps, as in `minimize`; "auto" is `newton()` for at most 64 variables. Statuses, values and
         minima are those after it, `n_steps` counts both, and `n_finish` its own. None leaves the
@@ -157,62 +157,26 @@ def multistart(
     if max_seconds is not None:
         max_seconds = _check.in_range("max_seconds", max_seconds, 0)
     over = began + (math.inf if max_seconds is None else max_seconds)
-    when = stop_by("multistart", stop)
-    points, box = copied(starts_and_box(key, n_starts, bounds, starts))
+    when, how = stop_by("multistart", stop), as_screen(screen)
+    candidates, box = copied(starts_and_box(key, n_starts, bounds, starts, how.n_candidates))
     task = checked_task(fun, optimizer, copied(args), box, when)
-    last = finisher(finish, jax.tree.map(lambda leaf: leaf[0], points))
-
-    with ExitStack() as stack:
-        until = [] if max_seconds is None else [partial(_until, over)]
-        watchers = [*until, *([] if callback is None else [callback])]
-        if progress:
-            watchers.append(stack.enter_context(progress_bar(len(jax.tree.leaves(points)[0]))))
-        ctrl_c = stack.enter_context(interruptible())
-        task = devices.read(task, points)
-        program = devices.Program(task, points, mesh, lanes)
-        load, save = stack.enter_context(opened(checkpoint, lambda: identity(program)))
-        program, queue = load(program)
-        with ctrl_c.held():
-            if not agreed(Wish(0, ctrl_c.end, save=False)).end:
-                queue, _ = program.advance(queue, 0)
-            compiled = time.perf_counter()
-            watchers = [ctrl_c.let_through(watch) for watch in watchers]
-            queue, error = drive(
-                program, queue, watchers, ctrl_c, partial(save, program), checkpoint_every
-            )
-            searched = time.perf_counter() - compiled
-            record, efficiency = program.collect(queue)
-            late = End.ENOUGH if time.perf_counter() >= over else End.GO_ON
-            end = agreed(Wish(0, max(late, ctrl_c.end), save=False)).end
-            if error is None and end == End.GO_ON and last is not None:
-                after, seconds = finished(record, task, last, mesh, lanes, ctrl_c, until)
-                record, searched = joined(record, after, when), searched + seconds
-                end = agreed(Wish(0, ctrl_c.end, save=False)).end
-
-    error = error or ctrl_c.second()
-    found = MultiStartResult(
-        record=record,
-        starts=points,
-        lane_efficiency=efficiency,
-        seconds=searched,
-        compile_seconds=time.perf_counter() - began - searched,
-        interrupted=end == End.INTERRUPTED or isinstance(error, KeyboardInterrupt),
-        _task=devices.on_host(task),
-        _lanes=lanes,
-        _mesh=mesh,
-        _finish=finish,
-        _fun=fun,
-    )
-    if error is not None:
-        _hand_over(error, found, checkpoint)
-        raise error
+    finisher(finish, jax.tree.map(lambda leaf: leaf[0], candidates))  # or an error
+    plan = Plan(task, finish, how, lanes, mesh, draws_of(key, starts, box))
+    keep = None if checkpoint is None else partial(_kept, checkpoint, candidates, how)
+    watch = Watch(over, progress, callback, keep, checkpoint_every)
+    came = run(plan, candidates, watch)
+    found = result_of(came, plan, began, fun)
+    if came.error is not None:
+        _hand_over(came.error, found, checkpoint)
+        raise came.error
     return found
 
 
-def _until(end: float, _: Progress) -> None:
-    """End a search when its time is over."""
-    if time.perf_counter() >= end:
-        raise StopIteration
+def _kept(
+    path: str | Path, candidates: Tree, screen: Screen, program: devices.Program
+) -> AbstractContextManager[tuple[Load, Save]]:
+    """The checkpoint of a program."""
+    return opened(path, lambda: identity(program, candidates, screen), program.n_starts)
 
 
 def _hand_over(

@@ -3,43 +3,36 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 from jamsgrad import _check
 from jamsgrad._check import nan_is_data
 from jamsgrad._jit import as_searched
-from jamsgrad._minima.minima import distinct_minima
-from jamsgrad._minima.minimum import Minimum
-from jamsgrad._minima.statistics import Chance, chance_of_new
 from jamsgrad._multistart import archive
-from jamsgrad._multistart.columns import columns
-from jamsgrad._multistart.devices import in_a_row
+from jamsgrad._multistart.devices import in_a_row, on_host
 from jamsgrad._multistart.drive import interruptible
-from jamsgrad._multistart.ends import gone_on
-from jamsgrad._multistart.summary import best_point, statuses, table
-from jamsgrad._search.finish import Finish
+from jamsgrad._multistart.evidence import Evidence, Found
+from jamsgrad._multistart.plan import Plan, Screen
+from jamsgrad._multistart.run import Run, Watch, gone_on, run
+from jamsgrad._multistart.starts import sample_starts
 from jamsgrad._search.minimize import Result, StopOptions, checked_task, minimize, stop_by
-from jamsgrad._search.step import HasRecord, Record
-from jamsgrad._search.task import Task
+from jamsgrad._search.step import Record
 from jamsgrad._tree import Tree
-
-Found = tuple[tuple[Minimum, ...], np.ndarray]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class MultiStartResult(HasRecord[np.ndarray]):
+class MultiStartResult(Evidence):
     """What many searches found. Row i of every array belongs to start i.
 
     Attributes:
-      starts: where the searches started, each leaf of shape (n_starts, ...).
+      starts: where the searches started, each leaf of shape (n_starts, ...); with `screen`, where
+        the best candidate of each had come to.
       x: their best points, or where a tolerance stopped them, likewise.
       fun: the values there, shape (n_starts,); NaN where nothing was evaluated.
       grad_norm: the largest component of the (projected) gradient there, likewise.
@@ -69,30 +62,22 @@ class MultiStartResult(HasRecord[np.ndarray]):
     lane_efficiency: float
     seconds: float
     compile_seconds: float
-    _task: Task  # with `fun` as it was searched
+    _plan: Plan
     interrupted: bool = False
     _known: Found | None = None
-    _lanes: int | None = None  # that the caller asked for
-    _mesh: Mesh | None = None  # the devices that searched
-    _finish: Finish = None
     _fun: Callable[..., Tree] | None = None  # as it was given, to be pickled
 
     def __getstate__(self) -> dict[str, Tree]:
         """Pickle `fun` as it was given, because what JAX traced cannot be."""
-        state = dict(vars(self)) | {"_mesh": None}
+        plan = self._plan._replace(mesh=None)
         if self._fun is not None:
-            state["_task"] = self._task._replace(fun=self._fun)
-        return state
+            plan = plan._replace(task=plan.task._replace(fun=self._fun))
+        return dict(vars(self)) | {"_plan": plan}
 
     @property
     def n_success(self) -> int:
         """How many searches met a tolerance, or ran all their steps without one."""
         return int((self.status > 0).sum())
-
-    @cached_property
-    def order(self) -> np.ndarray:
-        """The numbers of the starts, from the lowest value to the highest and then NaN."""
-        return np.argsort(np.where(np.isfinite(self.fun), self.fun, np.inf), kind="stable")
 
     @property
     def best(self) -> Result:
@@ -153,10 +138,10 @@ class MultiStartResult(HasRecord[np.ndarray]):
           >>> bool((result.trajectory.x[0] == found.starts[3]).all())
           True
         """
-        i = _check.integer("i", i, 0)
-        if i >= self.fun.size:
-            raise ValueError(f"i must be the number of one of {self.fun.size} starts, got {i}")
-        task = self._task
+        i, n = _check.integer("i", i, 0), len(self.record.fun)
+        if i >= n:
+            raise ValueError(f"i must be the number of one of {n} starts, got {i}")
+        task = self._plan.task
         if task.fun is None or task.optimizer is None:
             raise ValueError("rerun() needs fun and optimizer: give them to MultiStartResult.load")
         with as_searched(task.fun):
@@ -167,7 +152,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
                 args=task.args,
                 bounds=task.bounds,
                 record_every=record_every,
-                finish=self._finish,
+                finish=self._plan.finish,
                 **task.stop._asdict(),
             )
 
@@ -201,91 +186,92 @@ class MultiStartResult(HasRecord[np.ndarray]):
           >>> found.n_success, found.then(optax.lbfgs(), max_steps=200).n_success
           (0, 64)
         """
-        if self._task.fun is None:
+        plan = self._plan
+        if plan.task.fun is None:
             raise ValueError("then() needs fun: give it to MultiStartResult.load")
         began, when = time.perf_counter(), stop_by("then", stop)
-        task = checked_task(self._task.fun, optimizer, self._task.args, self._task.bounds, when)
+        task = checked_task(plan.task.fun, optimizer, plan.task.args, plan.task.bounds, when)
         with as_searched(task.fun), interruptible() as ctrl_c, ctrl_c.held():
-            after = gone_on(self.record, task, self._mesh or in_a_row(None), self._lanes, ctrl_c)
+            record, efficiency, seconds = gone_on(
+                self.record, task, in_a_row(plan.mesh), plan.lanes, ctrl_c
+            )
         if (second := ctrl_c.second()) is not None:
             raise second
         return replace(
             self,
-            starts=self.x,
-            record=after.record,
-            lane_efficiency=after.lane_efficiency,
-            seconds=after.seconds,
-            compile_seconds=time.perf_counter() - began - after.seconds,
+            starts=self.record.x,
+            record=record,
+            lane_efficiency=efficiency,
+            seconds=seconds,
+            compile_seconds=time.perf_counter() - began - seconds,
             interrupted=bool(ctrl_c.end),
-            _task=task,
+            _plan=plan._replace(task=task, finish=None, screen=Screen(), draws=None),
             _known=None,
-            _finish=None,
         )
 
-    @property
-    def minima(self) -> tuple[Minimum, ...]:
-        """The distinct minima that the successful searches ended in, the lowest first.
+    @nan_is_data()
+    def more(self, n: int) -> "MultiStartResult":
+        """Search from n further starts, as if they had been asked for in the first place.
 
-        Those of equal value are ordered by their x. The objective is evaluated between the ends of
-        the searches to tell minima apart, when they are first asked for, and at no more points at
-        once than the `lanes` asked for.
-        """
-        return self._found[0]
+        So one may search until nothing new is likely. A checkpoint grows by the same call of
+        `multistart` with a larger n_starts.
 
-    @property
-    def basin(self) -> np.ndarray:
-        """In which of the `minima` each search ended, shape (n_starts,); -1 without success."""
-        return self._found[1]
-
-    @property
-    def chance_of_new(self) -> Chance:
-        """The chance that the next successful search ends in a minimum that is not among `minima`.
-
-        A pair of floats, `estimate` (of Good and Turing) and `limit`, the upper end of its 95 %
-        interval (of Esty). Searches that are "unconverged" are no evidence, and do not count; NaN
-        if there is no other one. Starts must be independent, as `starts="uniform"` are.
-        """
-        return chance_of_new([m.count for m in self.minima if m.kind != "unconverged"])
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """The searches as a table, for `pandas.DataFrame` or `polars.DataFrame`.
-
-        Row i is search i. To find the `basin`, it looks for the `minima`.
+        Args:
+          n: how many further starts, at least 1. The next ones of the key are drawn.
 
         Returns:
-          A dict of NumPy arrays of shape (n_starts,): for each number of x, by its name in the
-          tree, "start.rate" and "x.rate", or "start[0]" and "x[0]" (float64; of complex numbers
-          ".real" and ".imag"); "fun" and "grad_norm"; "n_steps"; "status", the name of a `Status`
-          as a string; and "basin", the number of the minimum, -1 without success.
+          The result of all searches. It is that of one call with so many starts, bit for bit if
+          that has as many lanes on a device, and no search was stopped from outside. After Ctrl-C
+          it is `interrupted`.
+
+        Raises:
+          ValueError: if n is out of its range, the starts do not depend on their numbers alone
+            (`starts="lhs"`, a function, points without a key, or the ends of other searches), or
+            the result was loaded from a file without `fun` and `optimizer`.
+          TypeError: if n is not an integer.
+          KeyboardInterrupt: at the second Ctrl-C; `error.result` is the result so far.
 
         Example:
           >>> import jax
           >>> from jamsgrad import amsgrad, multistart, problems
-          >>> bowl = problems.bowl
+          >>> wells, optimizer = problems.himmelblau, amsgrad(0.3, b2=0.99)
           >>> found = multistart(
-          ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
-          >>> columns = found.columns()
-          >>> print(", ".join(columns))
-          start[0], start[1], x[0], x[1], fun, grad_norm, n_steps, status, basin
-          >>> print(columns["status"][:2])
-          ['GTOL' 'GTOL']
+          ...     wells.fun, wells.bounds, optimizer, key=jax.random.key(0), n_starts=64)
+          >>> while found.chance_of_new.limit > 0.02 and not found.interrupted:
+          ...     found = found.more(64)
+          >>> found.fun.size, len(found.minima)
+          (256, 4)
         """
-        return columns(self.starts, self.record, self.basin)
-
-    @cached_property
-    @nan_is_data()
-    def _found(self) -> Found:
-        with as_searched(self._task.fun):
-            return self._known or distinct_minima(
-                self._task.fun,
-                self.x,
-                np.where(self.status > 0, self.fun, np.nan),
-                self.grad_norm,
-                self._task.bounds,
-                args=self._task.args,
-                n_searches=self.fun.size,
-                lanes=self._lanes,
+        n, plan, began = _check.integer("n", n, 1), self._plan, time.perf_counter()
+        if plan.task.fun is None or plan.task.optimizer is None:
+            raise ValueError("more() needs fun and optimizer: give them to MultiStartResult.load")
+        if plan.draws is None:
+            raise ValueError(
+                'more() needs starts that depend on their numbers alone: "uniform" or "sobol" '
+                "ones, or points with a key; search from others by multistart(starts=points)"
             )
+        k, n_before = plan.screen.n_candidates, len(self.record.fun)
+        drawn = sample_starts(
+            plan.draws.key, k * (n_before + n), plan.task.bounds, cast(Any, plan.draws.method)
+        )
+        candidates = jax.tree.map(lambda leaf: leaf[k * n_before :], drawn)
+        with as_searched(plan.task.fun):
+            came = run(plan, candidates, Watch())
+        steps, executed = zip(_steps(self), _steps(came), strict=True)
+        found = replace(
+            self,
+            starts=_appended(self.starts, came.starts),
+            record=_appended(_counted(self.record), _counted(came.record)),
+            lane_efficiency=sum(steps) / max(sum(executed), 1),
+            seconds=self.seconds + came.seconds,
+            compile_seconds=self.compile_seconds + time.perf_counter() - began - came.seconds,
+            interrupted=self.interrupted or came.interrupted,
+            _known=None,
+        )
+        if came.error is not None:
+            came.error.result = found  # pyright: ignore[reportAttributeAccessIssue]
+            raise came.error
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write everything but `fun` and `optimizer` to an npz file, the minima included.
@@ -310,7 +296,7 @@ class MultiStartResult(HasRecord[np.ndarray]):
         """
         archive.save_result(
             path,
-            task=self._task,
+            plan=self._plan,
             found=self._found,
             record=self.record,
             starts=self.starts,
@@ -318,7 +304,6 @@ class MultiStartResult(HasRecord[np.ndarray]):
             seconds=self.seconds,
             compile_seconds=self.compile_seconds,
             interrupted=self.interrupted,
-            _finish=self._finish if isinstance(self._finish, str) else None,
         )
 
     @classmethod
@@ -361,40 +346,39 @@ class MultiStartResult(HasRecord[np.ndarray]):
         """
         return cls(**archive.load_result(path, fun, optimizer, like, args_like))
 
-    def summary(self) -> str:
-        """What was found and how reliable it is, as text that a person reads.
-
-        Returns:
-          The number of searches, their time, how busy the lanes were; for each reason why searches
-          stopped how many, and what it means; the best point of all, whatever stopped it; and a row
-          for each of the `minima`, with the chance that others are missing. That chance is of
-          searches that ended: "unconverged" rows are no evidence, and do not count.
-
-        Example:
-          >>> import jax
-          >>> from jamsgrad import amsgrad, multistart, problems
-          >>> bowl = problems.bowl
-          >>> found = multistart(
-          ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
-          >>> print(found.summary())  # doctest: +ELLIPSIS
-          16 searches in ... s (and ... s of compiling), lanes ...% busy: 16 GTOL
-          16 GTOL. Converged: no component of the gradient is larger than gtol.
-          Best value ..., largest component of the gradient ..., x[0] = ..., x[1] = ...
-          ...
-        """
-        (names, reasons), best = statuses(self.status), self.order[0]
-        x = jax.tree.map(lambda leaf: leaf[best], self.x)
-        first = (
-            f"{self.fun.size:,} searches in {self.seconds:.2f} s (and {self.compile_seconds:.2f} s "
-            f"of compiling), lanes {self.lane_efficiency:.0%} busy: {names}"
-        )
-        point = best_point(float(self.fun[best]), float(self.grad_norm[best]), x)
-        return "\n".join([first, *reasons, point, table(self.minima, self.chance_of_new)])
-
-    def __repr__(self) -> str:
-        """The summary."""
-        return self.summary()
-
     @nan_is_data()
     def _one(self, i: int) -> Result:
         return Result(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), self.record))
+
+
+def result_of(
+    came: Run, plan: Plan, began: float, fun: Callable[..., Tree] | None
+) -> MultiStartResult:
+    """The result of a run that began then."""
+    return MultiStartResult(
+        starts=came.starts,
+        record=came.record,
+        lane_efficiency=came.lane_efficiency,
+        seconds=came.seconds,
+        compile_seconds=time.perf_counter() - began - came.seconds,
+        interrupted=came.interrupted,
+        _plan=plan._replace(task=on_host(came.task)),
+        _fun=fun,
+    )
+
+
+def _steps(found: MultiStartResult | Run) -> tuple[int, float]:
+    """How many steps there are to show for, and about how many were executed."""
+    n_steps = int(found.record.n_steps.sum(dtype=np.int64))
+    return n_steps, n_steps / found.lane_efficiency if found.lane_efficiency else 0
+
+
+def _counted(record: Record[np.ndarray]) -> Record[np.ndarray]:
+    """The record with a number of finishing steps for each search."""
+    n = record.n_finish
+    return record._replace(n_finish=0 * record.n_steps if n is None else n)
+
+
+def _appended(first: Tree, last: Tree) -> Tree:
+    """The rows of both."""
+    return jax.tree.map(lambda a, b: np.concatenate([a, b]), first, last)

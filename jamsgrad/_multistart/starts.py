@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jamsgrad import _check
+from jamsgrad._multistart.plan import Draws
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.minimize import floating
 from jamsgrad._tree import PRNGKey, Tree
 
-METHODS = ("uniform", "sobol", "lhs")
+PREFIXED = ("uniform", "sobol")  # fewer starts are the first of more
+METHODS = (*PREFIXED, "lhs")
 _DEFAULT_N = 1024
 Sampler = Literal["uniform", "sobol", "lhs"] | Callable[[jax.Array, int, _bounds.Bounds], Tree]
 
@@ -79,17 +81,18 @@ def sample_starts(key: PRNGKey, n_starts: int, bounds: Tree, starts: Sampler = "
 
 
 def starts_and_box(
-    key: Tree, n_starts: int | None, bounds: Tree, starts: Sampler | Tree
+    key: Tree, n_starts: int | None, bounds: Tree, starts: Sampler | Tree, n_candidates: int = 1
 ) -> tuple[Tree, _bounds.Bounds | None]:
     """The starts that the arguments of `multistart` mean, and the box of one search.
 
-    Points of the user's own come first. Where n_starts asks for more, uniform ones follow: start i
-    is then start i of the key.
+    So many candidates each. Points of the user's own come first. Where n_starts asks for more,
+    uniform ones follow: start i is then start i of the key.
     """
     if n_starts is not None:
-        n_starts = _check.integer("n_starts", n_starts, 1)
+        n_starts = _check.integer("n_starts", n_starts, 1) * n_candidates
     if isinstance(starts, str) or callable(starts):
-        points = sample_starts(key, n_starts or _DEFAULT_N, bounds, starts)  # pyright: ignore[reportArgumentType], another word is refused there
+        n = n_starts or _DEFAULT_N * n_candidates
+        points = sample_starts(key, n, bounds, starts)  # pyright: ignore[reportArgumentType], another word is refused there
         box = _box(bounds, points)
         if box is not None and jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), *box)):
             raise ValueError(
@@ -103,11 +106,27 @@ def starts_and_box(
         points = inside(points, n_points, box)
     n_starts = n_starts or n_points
     if n_points > n_starts:
-        raise ValueError(f"starts holds {n_points} starts, more than n_starts = {n_starts}")
+        each = "" if n_candidates == 1 else f" of {n_candidates} candidates each"
+        n = n_starts // n_candidates
+        raise ValueError(f"starts holds {n_points} starts, more than n_starts = {n}{each}")
+    if n_starts % n_candidates:
+        raise ValueError(
+            f"starts holds {n_points} points, which are no whole number of starts of "
+            f"{n_candidates} candidates each, as screen says; n_starts adds what is missing"
+        )
     if n_points < n_starts:
         drawn = sample_starts(key, n_starts, box)
         points = jax.tree.map(lambda a, b: np.concatenate([a, b[n_points:]]), points, drawn)
     return points, box
+
+
+def draws_of(key: Tree, starts: Sampler | Tree, box: _bounds.Bounds | None) -> Draws | None:
+    """Where further starts come from: those that do not depend on how many there are."""
+    if key is None or box is None or callable(starts):
+        return None
+    if isinstance(starts, str) and starts not in PREFIXED:
+        return None
+    return Draws(key, starts if isinstance(starts, str) else "uniform")
 
 
 def _points(starts: Tree) -> Tree:

@@ -122,7 +122,7 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
         raise ValueError("no search has a finite value: there is nothing to draw")
     points, basin = as_rows(found.x)[best], result.basin[best]
     names = _axes.variable_names(found.x)
-    low, high = end_rows(result._task.bounds, points.shape[1])
+    low, high = end_rows(result._plan.task.bounds, points.shape[1])
     closed = np.isfinite(high - low)
     low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
     points = (points - low) / np.where(high > low, high - low, 1)

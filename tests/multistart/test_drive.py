@@ -26,12 +26,14 @@ def test_the_callback_sees_the_search_go_on_to_its_end(found):
     seen = []
     search(callback=seen.append, gtol=1e-3)
     assert all(isinstance(progress, Progress) for progress in seen)
-    done, n_starts, n_success, best, seconds = zip(*seen, strict=True)
+    done, n_starts, n_success, best, seconds, fun = zip(*seen, strict=True)
     assert done == tuple(sorted(done))
     assert set(n_starts) == {N_STARTS}
     assert all(a <= b for a, b in zip(n_success, done, strict=True))
     assert best == tuple(sorted(best, reverse=True))
     assert seconds == tuple(sorted(seconds))
+    assert [len(values) for values in fun] == list(n_success)
+    assert fun[-1].min() == best[-1]
     assert (done[-1], n_success[-1], best[-1]) == (N_STARTS, found.n_success, found.best.fun)
 
 
@@ -140,7 +142,7 @@ def drain(monkeypatch, slices, save_every=1e6, watchers=()):
             rounds.append(n_rounds)
             seconds[0] += n_rounds * slices[queue]
             queue += 1
-            return queue, (10 * queue, queue, -queue)
+            return queue, (10 * queue, -queue, np.full(queue, -1.0))
 
     drive.drive(
         Program(),
@@ -159,7 +161,8 @@ def test_slices_grow_to_half_a_second_and_shrink_with_slow_rounds(monkeypatch):
     rounds, saved = drain(monkeypatch, slices, watchers=[seen.append])
     assert rounds == [1, 4, 16, 32, 32, 16, 16, 1, 4]
     ends = np.cumsum(np.multiply(rounds, slices))
-    assert seen == [Progress(10 * k, 90, k, -k, ends[k - 1]) for k in range(1, 10)]
+    assert [one[:5] for one in seen] == [(10 * k, 90, k, -k, ends[k - 1]) for k in range(1, 10)]
+    assert [one.fun.tolist() for one in seen] == [[-1.0] * k for k in range(1, 10)]
     assert saved == [(9, ends[-1])]  # complete, and not before
 
 

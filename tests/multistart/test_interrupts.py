@@ -3,6 +3,7 @@
 import _thread
 import signal
 import threading
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,8 @@ from many import KEY, N_STARTS, SGD, rows, search, stop
 from reference import explore, same_bits
 
 from jamsgrad import MultiStartResult, Status
-from jamsgrad._multistart import checkpoint, drive
+from jamsgrad._multistart import drive
+from jamsgrad._multistart import multistart as multistart_module
 
 
 def press(times):
@@ -99,17 +101,20 @@ def test_an_error_that_has_a_result_of_its_own_comes_through():
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_while_it_is_written_waits_until_that_is_done(tmp_path, times, monkeypatch):
     pytest.importorskip("orbax.checkpoint")
-    opened, once = checkpoint.Checkpoint, iter([times])
+    opened, once = multistart_module.opened, iter([times])
 
-    def with_press(load, save):
-        def pressed(*given):
-            press(next(once, 0))
-            save(*given)
+    @contextmanager
+    def with_press(*given):
+        with opened(*given) as (load, save):
 
-        return opened(load, pressed)
+            def pressed(*given):
+                press(next(once, 0))
+                save(*given)
+
+            yield load, pressed
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "Checkpoint", with_press)
+        patched.setattr(multistart_module, "opened", with_press)
         options = {"checkpoint": tmp_path / "a", "checkpoint_every": 0.0, "lanes": 32}
         if times == 1:
             assert search(**options).interrupted

@@ -306,7 +306,7 @@ def test_limits_are_by_default_those_of_minimize():
     assert ours["checkpoint_every"].default == 60
     limits = {name: theirs[name].default for name in Stop._fields}
     assert stop_by("multistart", {}) == Stop(**limits)
-    assert bowl(n_starts=3)._task.stop == Stop(**limits)
+    assert bowl(n_starts=3)._plan.task.stop == Stop(**limits)
     assert stop_by("multistart", {"gtol": None, "patience": 3}).patience == 3
 
 

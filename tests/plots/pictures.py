@@ -45,7 +45,12 @@ def searches(values, basin=None, status=1, x=None):
     given = {"x": x, "fun": np.asarray(values, float), "status": status}
     found = some_map().result
     record = found.record._replace(**given, grad_norm=0 * status, n_steps=0 * status)
-    return replace(found, starts=x, record=record, _task=found._task._replace(fun=wells))
+    return replace(
+        found,
+        starts=x,
+        record=record,
+        _plan=found._plan._replace(task=found._plan.task._replace(fun=wells)),
+    )
 
 
 def changed(found, *, minima=None, n_steps=None, **fields):

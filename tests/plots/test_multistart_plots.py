@@ -138,7 +138,9 @@ def test_parallel_coordinates_of_what_failed():
 
 def without_bounds(result, fun):
     """The result of a search of `fun` that had no bounds."""
-    return replace(result, _task=result._task._replace(fun=fun, bounds=None))
+    return replace(
+        result, _plan=result._plan._replace(task=result._plan.task._replace(fun=fun, bounds=None))
+    )
 
 
 def test_parallel_coordinates_of_a_tree_without_bounds():
