@@ -11,6 +11,8 @@ from jamsgrad._multistart.basin_map import basin_map as basin_map
 from jamsgrad._multistart.basins import BasinMap as BasinMap
 from jamsgrad._multistart.drive import Progress as Progress
 from jamsgrad._multistart.multistart import multistart as multistart
+from jamsgrad._multistart.profile import Profile as Profile
+from jamsgrad._multistart.profile import profile as profile
 from jamsgrad._multistart.result import MultiStartResult as MultiStartResult
 from jamsgrad._multistart.starts import sample_starts as sample_starts
 from jamsgrad._optimizer.algorithm import Convention as Convention

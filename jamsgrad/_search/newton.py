@@ -18,8 +18,8 @@ MOST = 64  # variables: a step costs as many gradients
 _DAMPING = 1e-2  # of the curvature, at first
 _TRIED = np.array([0.0, 0.1, 1.0, 10.0, 1e2, 1e4])  # times the damping, at once
 _MOST_DAMPING = 1e8  # steps are then so short that nothing is to be had
-_KICKS = np.geomspace(0.1, 1e-4, _TRIED.size)  # of the box: the steps where the value bends down
-ULPS = 64  # values that differ by no more roundings are not higher or lower
+_KICKS = np.array([0.0, 0.0, 0.0, 0.1, 3e-3, 1e-4])  # of the box, where the value bends down
+ULPS = 256  # values that differ by no more roundings are not higher or lower
 
 
 class NewtonState(NamedTuple):
@@ -45,17 +45,17 @@ class NewtonState(NamedTuple):
 def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
     r"""Damped Newton steps with the exact Hessian, as an optax transformation: to finish a search.
 
-    With the Hessian H and the gradient g of the variables that no bound holds, and D the diagonal
-    of H without its signs, a step is
+    With the gradient g and the Hessian H of the variables that no bound holds, D the diagonal of H
+    without its signs, and the eigenvalues :math:`\lambda` and eigenvectors V of
+    :math:`D^{-1/2} H D^{-1/2}`, a step is
 
-    .. math:: u = - (H + \mu D)^{-1} g
+    .. math:: u = - D^{-1/2} V (|\lambda| + \mu)^{-1} V^T D^{-1/2} g
 
     cut off at the bounds. Six dampings :math:`\mu` are tried at once, 0 among them, and the lowest
     value counts. If none is lower than here, x stays, and the damping grows. So no step raises the
-    value, by more than rounding: near the end, where values agree to 64 roundings, the full step is
-    taken as long as these steps become shorter. Where :math:`H + \mu D` is not positive definite,
-    the step goes along a direction in which the value bends down, also where g is 0, as at a
-    saddle.
+    value, by more than rounding: near the end, where values agree to 256 roundings, the full step is
+    taken as long as these steps become shorter. Where the value bends down along an eigenvector,
+    half of the tries go along that instead, also where g is 0, as at a saddle.
 
     A step costs as many gradients as there are variables, and seven values.
 
@@ -84,8 +84,9 @@ def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
 
     References:
       Bertsekas, Projected Newton methods for optimization problems with simple constraints, SIAM J.
-      Control Optim. 20, 1982. Nocedal and Wright, Numerical Optimization, chapters 4 and 16. Moré,
-      The Levenberg-Marquardt algorithm, 1978 (the scaling by D).
+      Control Optim. 20, 1982. Nocedal and Wright, Numerical Optimization, chapters 4 and 16.
+      Dauphin et al., Identifying and attacking the saddle point problem, NeurIPS 2014 (the
+      eigenvalues without their signs). Moré, The Levenberg-Marquardt algorithm, 1978 (D).
     """
     return _newton(_check.integer("max_variables", max_variables, 1))
 
@@ -174,8 +175,10 @@ def newton_step(
     xp: Any = x.__array_namespace__()
     fixed = (lambda a: a) if xp is np else jax.lax.stop_gradient  # derivatives go by the step alone
     eps, ulp = float(jnp.finfo(x.dtype).eps), float(jnp.finfo(value.dtype).eps)
-    tried, kicks = (xp.asarray(a[None], x.dtype) for a in (_TRIED, _KICKS))
+    tried = xp.asarray(_TRIED[None], x.dtype)
     held = leads_out(x, grad, low, high) | (low == high)
+    idle = (grad == 0) & xp.all(hessian == 0, axis=2)  # fun does not seem to depend on these
+    held |= idle & ~xp.all(idle, axis=1)[:, None]
     grad = xp.where(held, 0, grad)
     hessian = xp.where(held[:, None] | held[:, :, None], 0, hessian)
     finite = xp.isfinite(hessian).all(axis=(1, 2))
@@ -184,15 +187,10 @@ def newton_step(
     scaled = xp.where(finite[:, None, None], hessian / unit[:, None] / unit[:, :, None], 0)
     scaled = scaled + xp.eye(x.shape[1], dtype=x.dtype)[None] * held[:, None].astype(x.dtype)
     damping = state.damping[:, None] * tried
-    steps, convex, bend = _solved(scaled, -grad / unit, damping)
-
-    # Where the value bends down, by parts of the box.
     bounded = xp.isfinite(high - low) & (low < high)
     reach = xp.where(bounded, high - low, xp.maximum(xp.abs(x), 1))
-    uphill = xp.sum(bend * (grad / unit)[:, None], axis=2) > 0
-    part = kicks / xp.max(xp.abs(bend) / (unit * reach)[:, None], axis=2)
-    bend = fixed(bend * xp.where(uphill, -part, part)[..., None])
-    steps = xp.where(convex[..., None], steps, bend) / unit[:, None]
+    steps, convex = _tries(*map(fixed, xp.linalg.eigh(scaled)), grad / unit, damping, unit * reach)
+    steps = steps / unit[:, None]
     points = xp.clip(x[:, None] + steps, low[:, None], high[:, None])
     points = xp.where(held[:, None], x[:, None], points)
     found = values(points)
@@ -203,16 +201,16 @@ def newton_step(
     full_step, rounding = fixed(steps[:, 0]), ULPS * ulp * xp.abs(value)
     size = xp.where(bounded, xp.maximum(xp.abs(x), 1e-3 * (high - low)), xp.abs(x))
     length = xp.max(xp.where(full_step == 0, 0, xp.abs(full_step) / fixed(size)), axis=1)
-    agree = (-xp.sum(grad * full_step, axis=1) <= rounding) & (found[:, 0] <= value + rounding)
-    agree &= convex[:, 0]
+    little = convex & (-xp.sum(grad * full_step, axis=1) <= rounding)  # is left to be won
+    agree = little & (found[:, 0] <= value + rounding)
     shorter = (length < state.length / 2) | (state.length == 0)
     chosen = xp.where(agree, 0, xp.argmin(found, axis=1))
     moves = finite & xp.where(agree, shorter, lower)
-    full = moves & convex[:, 0] & (chosen == 0)
+    full = moves & convex & (chosen == 0)
     # The order of convergence is two: the error left follows from the last two lengths.
     exact = (length <= eps**0.75) | (length**3 <= 1e-3 * eps * state.length**2)
-    done = xp.where(moves, full & exact, agree | (length <= 10 * eps**0.5))
-    settled = finite & convex[:, 0] & done
+    done = xp.where(moves, full & exact, little | (length <= 10 * eps**0.5))
+    settled = finite & convex & done
     less = xp.take_along_axis(damping, chosen[:, None], 1)[:, 0]
     less = xp.maximum(xp.where(chosen == 0, state.damping * 1e-2, less), eps)
     after = xp.where(moves, less, state.damping * 1e6)
@@ -223,39 +221,26 @@ def newton_step(
     return xp.where(moves[:, None], led, x), NewtonState(after, length, ended)
 
 
-def _solved(matrix: Array, right: Array, damping: Array) -> tuple[Array, Array, Array]:
-    """The solutions of (matrix + damping) y = right, by Gauss and Jordan.
+def _tries(
+    curvatures: Array, axes: Array, grad: Array, damping: Array, reach: Array
+) -> tuple[Array, Array]:
+    """Steps along the axes of Hessians for each damping, and whether the values bend up everywhere.
 
-    And whether these matrices are positive definite; else vectors along which they are not. Of
-    matrices of shape (k, d, d) and dampings (k, n) that are arrays of shape (k, n, d) and (k, n).
+    Where one bends down, half of the tries go along that, by parts of the reach: at a saddle the
+    gradient says nothing. Of curvatures of shape (k, d) and dampings (k, n) that are arrays of
+    shape (k, n, d) and (k,).
     """
-    xp: Any = matrix.__array_namespace__()
-    (k, n), d = damping.shape, right.shape[1]
-    rows = np.arange(d)[None, None]
-    left = matrix[:, None] + damping[..., None, None] * xp.eye(d, dtype=matrix.dtype)[None, None]
-    right = xp.broadcast_to(right[:, None, :, None], (k, n, d, 1))
-    least = 4 * d * float(jnp.finfo(matrix.dtype).eps)
-
-    def eliminate(i: Any, carry: tuple) -> tuple:
-        table, bend, convex = carry
-        column = table[..., i]
-        pivot = column[..., i]
-        here = convex & ~(pivot > least)
-        down = xp.where(rows == i, 1, xp.where(rows < i, -column, 0))
-        bend = xp.where(here[..., None], down, bend)
-        row = table[..., i, :] / xp.where(pivot == 0, 1, pivot)[..., None]
-        table = table - xp.where(rows == i, column - 1, column)[..., None] * row[..., None, :]
-        return table, bend, convex & ~here
-
-    none, all_ = xp.zeros((k, n, d), matrix.dtype), xp.ones((k, n), bool)
-    carry = xp.concatenate([left, right], axis=-1), none, all_
-    if xp is np:
-        for i in range(d):
-            carry = eliminate(i, carry)
-    else:
-        carry = jax.lax.fori_loop(0, d, eliminate, carry)
-    table, bend, convex = carry
-    return table[..., d], convex, bend
+    xp: Any = axes.__array_namespace__()
+    eps, tiny = (float(a) for a in (jnp.finfo(axes.dtype).eps, jnp.finfo(axes.dtype).tiny))
+    convex = curvatures[:, 0] > 4 * axes.shape[1] * eps
+    downhill = -xp.sum(axes * grad[:, :, None], axis=1)  # along each axis
+    parts = downhill[:, None] / (xp.abs(curvatures)[:, None] + damping[..., None] + tiny)
+    steps = xp.sum(axes[:, None] * parts[:, :, None], axis=3)
+    bend = axes[:, :, 0] * xp.where(downhill[:, :1] < 0, -1, 1)
+    bend = bend / xp.max(xp.abs(bend) / reach, axis=1)[:, None]
+    kicks = xp.asarray(_KICKS, axes.dtype)[None, :, None]
+    kicked = ~convex[:, None, None] & (kicks > 0)
+    return xp.where(kicked, bend[:, None] * kicks, steps), convex
 
 
 def _hessian(fun: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:

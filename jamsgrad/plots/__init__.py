@@ -19,3 +19,4 @@ from jamsgrad.plots._multistart import waterfall as waterfall
 from jamsgrad.plots._paths import animate as animate
 from jamsgrad.plots._paths import convergence as convergence
 from jamsgrad.plots._paths import path as path
+from jamsgrad.plots._profile import profile as profile
