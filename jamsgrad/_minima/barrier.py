@@ -9,6 +9,7 @@ import numpy as np
 from jamsgrad._minima.objective import RowObjective
 
 _CHANGE, _ULPS, _NOISE, _CANCELLED = 1e-2, 16, 8, 64  # of the inequality in `_short`
+_CLOSE = 1e-6  # of the scale: wells are not so near that they pass for noise
 _ALONG = 33  # points on the line, its ends among them
 _DIRECTIONS = 4  # directions aside
 _PAIRS = 1 << 12  # at a time, less where they have many coordinates
@@ -101,7 +102,8 @@ def _short(
     - sigma is the standard deviation of noise, that is of rounding errors of terms larger than T.
       Fourth differences of noise have sqrt(70) times its standard deviation, because
       70 = 1 + 16 + 36 + 16 + 1; those of a smooth function are small. The limit keeps wells that
-      are only a few points of the line apart from passing as noise.
+      are only a few points of the line apart from passing as noise. There is none where a and b
+      agree to a millionth of the scale.
     """
     directions = np.random.default_rng(0).standard_normal((_DIRECTIONS, a.shape[2]))
     directions *= objective.scale / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -117,7 +119,8 @@ def _short(
     terms = np.median(np.where(np.isfinite(far), np.abs(far), 0), axis=1)
     rounding = _ULPS * eps * np.maximum(terms, np.abs(along[:, [0, -1]]).max(axis=1))
     noise = np.sqrt((np.diff(along, n=4, axis=1) ** 2).mean(axis=1) / 70)
-    noise = np.minimum(_NOISE * noise, _CANCELLED * rounding)
+    limit = np.where(distance[:, 0, 0] <= _CLOSE, np.inf, _CANCELLED * rounding)
+    noise = np.minimum(_NOISE * noise, limit)
     return _between(along, _CHANGE * typical + rounding + noise, rounding + noise)
 
 

@@ -96,7 +96,7 @@ def multistart(
         state of the optimizer. Candidates are drawn as starts are; of points of your own the
         first k are those of start 0. A screening counts neither for `n_steps` nor for the
         `callback`, and after an interruption it is repeated.
-      finish: what takes over at the best point of each search that has stopped, for at most 30
+      finish: what takes over at the best point of each search that has stopped, for at most 100
         steps, as in `minimize`; "auto" is `newton()` for at most 64 variables. Statuses, values and
         minima are those after it, `n_steps` counts both, and `n_finish` its own. None leaves the
         ends as they are. After Ctrl-C there is no finish.

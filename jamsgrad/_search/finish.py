@@ -14,7 +14,7 @@ from jamsgrad._search.stopping import Auto, Status, Stop, gradient_tolerance
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree, as_vector
 
-STEPS = 30  # at most; Newton's method takes two or three where the search had converged
+STEPS = 100  # at most: two or three where the search had converged, more in a curved valley
 Finish = optax.GradientTransformation | Literal["auto"] | None
 
 

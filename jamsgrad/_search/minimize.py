@@ -168,7 +168,7 @@ def minimize(
         is then the largest component of x - project(x - g), which the optimizer is given in the
         place of g, so that it comes to rest only where that is 0. The paper projects in the norm of
         sqrt(vhat) instead, and gives it g.
-      finish: what takes over at the best point when the search has stopped, for at most 30 steps:
+      finish: what takes over at the best point when the search has stopped, for at most 100 steps:
         None; any optax transformation; or "auto", which is `newton()` for at most 64 variables, and
         None for more. It goes on until no digit of x changes, so that the status says whether it
         converged after all. After NaN nothing takes over.

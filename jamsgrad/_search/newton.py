@@ -16,9 +16,12 @@ from jamsgrad._tree import Tree, as_tree, as_vector, leads_out
 Array: TypeAlias = Any  # of JAX or of NumPy
 MOST = 64  # variables: a step costs as many gradients
 _DAMPING = 1e-2  # of the curvature, at first
-_TRIED = np.array([0.0, 0.1, 1.0, 10.0, 1e2, 1e4])  # times the damping, at once
+# What is tried at once: so many times the damping, and steps so many times as long. Or, where the
+# value bends down, steps along that by parts of the box.
+_TRIED = np.array([0.0, 0.1, 1.0, 10.0, 1e2, 1e4, 0.0, 0.1])
+_LENGTHS = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0])  # valleys are longer than they look
+_KICKS = np.array([0.0, 0.0, 0.0, 0.1, 3e-3, 1e-4, 0.0, 0.0])
 _MOST_DAMPING = 1e8  # steps are then so short that nothing is to be had
-_KICKS = np.array([0.0, 0.0, 0.0, 0.1, 3e-3, 1e-4])  # of the box, where the value bends down
 ULPS = 256  # values that differ by no more roundings are not higher or lower
 
 
@@ -51,13 +54,14 @@ def newton(max_variables: int = MOST) -> optax.GradientTransformationExtraArgs:
 
     .. math:: u = - D^{-1/2} V (|\lambda| + \mu)^{-1} V^T D^{-1/2} g
 
-    cut off at the bounds. Six dampings :math:`\mu` are tried at once, 0 among them, and the lowest
-    value counts. If none is lower than here, x stays, and the damping grows. So no step raises the
-    value, by more than rounding: near the end, where values agree to 256 roundings, the full step is
-    taken as long as these steps become shorter. Where the value bends down along an eigenvector,
-    half of the tries go along that instead, also where g is 0, as at a saddle.
+    cut off at the bounds. Six dampings :math:`\mu` are tried at once, 0 among them, and two steps
+    three times as long; the lowest value counts. If none is lower than here, x stays, and the
+    damping grows. So no step raises the value, by more than rounding: near the end, where values
+    agree to 256 roundings, the full step is taken as long as these steps become shorter. Where the
+    value bends down along an eigenvector, three of the tries go along that instead, also where g is
+    0, as at a saddle.
 
-    A step costs as many gradients as there are variables, and seven values.
+    A step costs as many gradients as there are variables, and nine values.
 
     Args:
       max_variables: for how many variables it may be used, at least 1; a complex one counts twice.
@@ -212,7 +216,7 @@ def newton_step(
     done = xp.where(moves, full & exact, little | (length <= 10 * eps**0.5))
     settled = finite & convex & done
     less = xp.take_along_axis(damping, chosen[:, None], 1)[:, 0]
-    less = xp.maximum(xp.where(chosen == 0, state.damping * 1e-2, less), eps)
+    less = xp.maximum(xp.where(less == 0, state.damping * 1e-2, less), eps)
     after = xp.where(moves, less, state.damping * 1e6)
     stuck = ~moves & (~finite | (after > _MOST_DAMPING))
     ended = xp.where(settled, 1, xp.where(stuck, 2, 0)).astype(np.int32)
@@ -226,7 +230,7 @@ def _tries(
 ) -> tuple[Array, Array]:
     """Steps along the axes of Hessians for each damping, and whether the values bend up everywhere.
 
-    Where one bends down, half of the tries go along that, by parts of the reach: at a saddle the
+    Where one bends down, some of the tries go along that, by parts of the reach: at a saddle the
     gradient says nothing. Of curvatures of shape (k, d) and dampings (k, n) that are arrays of
     shape (k, n, d) and (k,).
     """
@@ -235,10 +239,10 @@ def _tries(
     convex = curvatures[:, 0] > 4 * axes.shape[1] * eps
     downhill = -xp.sum(axes * grad[:, :, None], axis=1)  # along each axis
     parts = downhill[:, None] / (xp.abs(curvatures)[:, None] + damping[..., None] + tiny)
-    steps = xp.sum(axes[:, None] * parts[:, :, None], axis=3)
+    lengths, kicks = (xp.asarray(a[None, :, None], axes.dtype) for a in (_LENGTHS, _KICKS))
+    steps = lengths * xp.sum(axes[:, None] * parts[:, :, None], axis=3)
     bend = axes[:, :, 0] * xp.where(downhill[:, :1] < 0, -1, 1)
     bend = bend / xp.max(xp.abs(bend) / reach, axis=1)[:, None]
-    kicks = xp.asarray(_KICKS, axes.dtype)[None, :, None]
     kicked = ~convex[:, None, None] & (kicks > 0)
     return xp.where(kicked, bend[:, None] * kicks, steps), convex
 

@@ -88,3 +88,16 @@ def test_rounding_is_no_barrier(constant):
         x = around([[0.0, 0.0]], [2000], noise=1e-3).astype(np.float32)
         (minimum,) = found(fun, x, (-10, 10))
     assert minimum.count == 2000
+
+
+@pytest.mark.parametrize("large", [1e2, 1e4, 1e6])
+def test_residuals_that_cancel_make_no_minima(large):
+    """The noise of a sum of squares is that of its residuals, differences of large terms."""
+    data = large + 1e-3 * jnp.sin(jnp.arange(20.0))
+
+    def fun(x):
+        model = large * jnp.ones(20) + x[0] + x[1] * jnp.arange(20.0) / 20
+        return jnp.sum((model - data) ** 2) * 1e6
+
+    x = around([[0.0, 0.0]], [60], noise=1e-8)
+    assert [m.count for m in found(fun, x, ([-1, -1], [1, 1]))] == [60]
