@@ -1,6 +1,6 @@
 """Train an interatomic potential as MACE and NequIP do with torch's Adam(amsgrad=True).
 
-    python examples/train_potential.py [--steps 400] [--out figures]
+    python examples/train_potential.py [--steps 300] [--out figures]
     python examples/train_potential.py --stop-at 77     # stops, and keeps its state
     python examples/train_potential.py --resume         # goes on from it to the same bits
     python examples/train_potential.py --from-torch checkpoint.pt
@@ -15,6 +15,7 @@ lines beside these, and what each mistake costs. `--stop-at` and `--resume` need
 """
 
 import argparse
+import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ ENERGY_WEIGHT, FORCE_WEIGHT = 1.0, 0.03
 
 # The settings, in torch's words. Only weights of layers in between decay, as in MACE.
 LR, MAX_NORM, WEIGHT_DECAY, EMA_DECAY = 1e-2, 0.3, 1e-2, 0.95
-PLATEAU = {"factor": 0.5, "patience": 1, "threshold": 0.03, "cooldown": 1}
+PLATEAU = {"factor": 0.5, "patience": 1, "threshold": 0.03, "cooldown": 1, "min_lr": 1e-3}
 LAYERS = ("embed", "inter", "readout")
 NAMES = [f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")]
 DECAYED = ["inter.weight"]
@@ -90,7 +91,12 @@ def make_data(seed=0):
     positions = cube * rng.uniform(1.15, 1.4, (n, 1, 1)) + 0.03 * rng.normal(size=(n, ATOMS, 3))
     energies, gradients = jax.vmap(jax.value_and_grad(lennard_jones))(jnp.asarray(positions))
     data = Configurations(jnp.asarray(positions), energies - energies[:TRAIN].mean(), -gradients)
-    return jax.tree.map(lambda x: x[:TRAIN], data), jax.tree.map(lambda x: x[TRAIN:], data)
+    return take(data, np.s_[:TRAIN]), take(data, np.s_[TRAIN:])
+
+
+def take(data, which):
+    """Some of the configurations."""
+    return jax.tree.map(lambda x: x[which], data)
 
 
 def batch_of(step, seed=0):
@@ -111,19 +117,15 @@ def init_params(seed=0):
     return params
 
 
-def dense(params, layer, x):
-    """What torch.nn.Linear computes."""
-    return x @ params[f"{layer}.weight"].T + params[f"{layer}.bias"]
-
-
 def energy(params, positions):
     """The sum of the atoms' energies."""
     r = distances(positions)
     near = jnp.where(r < CUTOFF, (1 + jnp.cos(jnp.pi * r / CUTOFF)) / 2, 0.0)
     x = jnp.sum(near[..., None] * jnp.exp(-SHARPNESS * (r[..., None] - CENTRES) ** 2), axis=1)
-    for layer in LAYERS[:-1]:
-        x = jnp.tanh(dense(params, layer, x))
-    return jnp.sum(dense(params, LAYERS[-1], x))
+    for layer in LAYERS:
+        x = x @ params[f"{layer}.weight"].T + params[f"{layer}.bias"]
+        x = x if layer == LAYERS[-1] else jnp.tanh(x)
+    return jnp.sum(x)
 
 
 def errors(params, data):
@@ -172,6 +174,7 @@ def make_recipe():
             patience=PLATEAU["patience"] + 1,  # torch waits for one bad epoch more
             rtol=PLATEAU["threshold"],
             cooldown=PLATEAU["cooldown"],
+            min_scale=PLATEAU["min_lr"] / LR,
         ),
         ema_decay=torch_ema_decay,
     )
@@ -179,9 +182,8 @@ def make_recipe():
 
 def init_state(recipe, params):
     """The state before the first step."""
-    return State(
-        params, recipe.optimizer.init(params), recipe.plateau.init(params), params, jnp.array(0)
-    )
+    optimizer, plateau = recipe.optimizer.init(params), recipe.plateau.init(params)
+    return State(params, optimizer, plateau, params, jnp.array(0))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -204,72 +206,64 @@ def end_epoch(recipe, state, valid):
 
 
 def train(recipe, state, data, until, curves):
-    """The state after `until` steps; what is drawn is appended to the curves."""
+    """The state after `until` steps.
+
+    For each, (loss, learning rate, NaN or the loss after the epoch) is appended to the curves.
+    """
     training, valid = data
     for t in range(int(state.n), until):
-        curves["lr"].append(LR * state.plateau.scale)
-        batch = jax.tree.map(lambda x: x[batch_of(t)], training)  # noqa: B023  used at once
-        state, value = train_step(recipe, state, batch)
-        curves["loss"].append(value)
+        learning_rate, of_average = LR * state.plateau.scale, np.nan
+        state, value = train_step(recipe, state, take(training, batch_of(t)))
         if (t + 1) % PER_EPOCH == 0:
-            curves["weights"].append(loss(state.params, valid))
-            state, value = end_epoch(recipe, state, valid)
-            curves["average"].append(value)
+            state, of_average = end_epoch(recipe, state, valid)
+        curves.append((value, learning_rate, of_average))
     return state
 
 
 # Stop, go on, come from torch
 
 
+def needed(module, package):
+    """A module that only some options need."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        message = f"This example needs {module}: python -m pip install {package}"
+        raise SystemExit(message) from None
+
+
 def save(folder, state, curves):
-    """Keep a run by orbax."""
-    with checkpointer() as orbax:
-        orbax.save(folder.absolute(), {"state": state, "curves": as_arrays(curves)}, force=True)
+    """Keep a run."""
+    ocp = needed("orbax.checkpoint", "-e '.[checkpoint]'")
+    with ocp.StandardCheckpointer() as checkpointer:
+        run = {"state": state, "curves": np.array(curves)}
+        checkpointer.save(folder.absolute(), run, force=True)
 
 
 def restore(folder, state):
-    """The state and the curves of a run; `state` tells the types."""
-    with checkpointer() as orbax:
-        curves = orbax.restore(folder.absolute())["curves"]
-        saved = orbax.restore(folder.absolute(), {"state": state, "curves": curves})
-    return saved["state"], {name: list(values) for name, values in saved["curves"].items()}
-
-
-def checkpointer():
-    """Orbax's."""
-    try:
-        import orbax.checkpoint as ocp  # noqa: PLC0415  only if a run stops or goes on
-    except ModuleNotFoundError:
-        raise SystemExit(
-            "This example needs orbax: python -m pip install -e '.[checkpoint]'"
-        ) from None
-    return ocp.StandardCheckpointer()
-
-
-def load_torch(path):
-    """What torch.save wrote."""
-    try:
-        import torch  # noqa: PLC0415  only for this
-    except ModuleNotFoundError:
-        raise SystemExit("This example needs torch: python -m pip install torch") from None
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """The state and the curves of a run; another state tells the types."""
+    ocp = needed("orbax.checkpoint", "-e '.[checkpoint]'")
+    with ocp.StandardCheckpointer() as checkpointer:
+        curves = checkpointer.restore(folder.absolute())["curves"]  # whose length is not known
+        run = checkpointer.restore(folder.absolute(), {"state": state, "curves": curves})
+    return run["state"], [*curves]
 
 
 def from_torch(checkpoint, state):
-    """Go on from a checkpoint of torch, a mapping of arrays. `state` is that before all steps.
+    """The state that goes on from a checkpoint; another one tells the types.
 
-    Its entries are the state dicts of the model, of the optimizer, of ReduceLROnPlateau
-    ("lr_scheduler") and of torch_ema ("ema").
+    The checkpoint maps "model", "optimizer", "lr_scheduler" (ReduceLROnPlateau) and "ema"
+    (torch_ema) to their state dicts. Arrays will do for tensors.
     """
 
     def to_params(arrays):
         return {name: jnp.array(np.asarray(arrays[name])) for name in NAMES}
 
     optimizer, scheduler, ema = (checkpoint[key] for key in ("optimizer", "lr_scheduler", "ema"))
-    groups = [name for name in NAMES if name not in DECAYED] + DECAYED  # as torch numbers them
+    in_groups = [name for name in NAMES if name not in DECAYED] + DECAYED  # as torch numbers them
     return State(
         params=to_params(checkpoint["model"]),
-        optimizer=interop.from_torch(optimizer, state.optimizer, names=groups),
+        optimizer=interop.from_torch(optimizer, state.optimizer, names=in_groups),
         plateau=state.plateau._replace(
             scale=jnp.array(optimizer["param_groups"][0]["lr"] / LR),
             best_value=jnp.array(scheduler["best"]),
@@ -284,30 +278,23 @@ def from_torch(checkpoint, state):
 # What is seen of it
 
 
-def new_curves(n=0):
-    """Of a run that begins after n steps, of which nothing is known."""
-    lengths = {"loss": n, "lr": n, "weights": n // PER_EPOCH, "average": n // PER_EPOCH}
-    return {name: [np.nan] * length for name, length in lengths.items()}
-
-
-def as_arrays(curves):
-    """What is kept and drawn."""
-    return {name: np.array(values, float) for name, values in curves.items()}
-
-
 def draw(curves):
-    """Loss and learning rate over the steps."""
-    curves = as_arrays(curves)
+    """Losses and learning rate over the steps."""
+    loss, learning_rate, average = np.array(curves).T
+    steps = np.arange(1, len(loss) + 1)
+    ends = steps[PER_EPOCH - 1 :: PER_EPOCH]
+    epochs = loss[: PER_EPOCH * len(ends)].reshape(-1, PER_EPOCH).mean(axis=1)
     figure, (top, bottom) = plt.subplots(
         2, 1, sharex=True, figsize=(8, 6), height_ratios=(3, 1), layout="constrained"
     )
-    ends = PER_EPOCH * np.arange(1, len(curves["average"]) + 1)
-    top.plot(curves["loss"], color="#0072b2", alpha=0.35, linewidth=1, label="training, by batch")
-    top.plot(ends, curves["weights"], "--", color="0.4", linewidth=1, label="validation")
-    top.plot(ends, curves["average"], color="#d55e00", label="validation, averaged weights")
-    top.set(ylabel="loss", yscale="log", title="A potential by AMSGrad, as torch would train it")
+    top.plot(steps, loss, color="#0072b2", alpha=0.25, linewidth=0.8)
+    top.plot(ends, epochs, color="#0072b2", label="training, mean of an epoch")
+    top.plot(
+        ends, average[ends - 1], color="#d55e00", linewidth=2, label="validation, averaged weights"
+    )
+    top.set(ylabel="loss", yscale="log", title="A potential trained by AMSGrad with torch's recipe")
     top.legend()
-    bottom.step(np.arange(len(curves["lr"])), curves["lr"], where="post", color="k")
+    bottom.step(steps, learning_rate, where="mid", color="k")
     bottom.set(xlabel="step", ylabel="learning rate", yscale="log")
     return figure
 
@@ -315,7 +302,7 @@ def draw(curves):
 def main(argv=None):
     """Train, or go on; then draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--stop-at", type=int, metavar="STEP", help="stop, and keep the state")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the picture")
     begin = parser.add_mutually_exclusive_group()
@@ -325,21 +312,22 @@ def main(argv=None):
     jax.config.update("jax_enable_x64", True)
 
     data, recipe, folder = make_data(), make_recipe(), args.out / "train_potential_state"
-    state, curves = init_state(recipe, init_params()), new_curves()
+    state, curves = init_state(recipe, init_params()), []
     if args.resume:
         if not folder.exists():
             parser.error(f"--resume needs {folder}, which --stop-at writes")
         state, curves = restore(folder, state)
     if args.from_torch:
-        state = from_torch(load_torch(args.from_torch), state)
-        curves = new_curves(int(state.n))
+        torch = needed("torch", "torch")
+        state = from_torch(torch.load(args.from_torch, map_location="cpu"), state)
+        curves = int(state.n) * [3 * (np.nan,)]  # not known
     begun, until = int(state.n), args.steps if args.stop_at is None else args.stop_at
     for option, step in (("--stop-at", args.stop_at), ("--steps", args.steps)):
         if step is not None and step <= begun:
             parser.error(f"{option} must be at least {begun + 1}, got {step}")
 
     state = train(recipe, state, data, until, curves)
-    print(f"steps {begun} to {until}, loss {float(curves['loss'][-1])!r}")
+    print(f"steps {begun} to {until}, loss {float(curves[-1][0])!r}")
     if args.stop_at is not None:
         save(folder, state, curves)
         print(f"wrote {folder}: go on by --resume")

@@ -3,12 +3,13 @@
     python -m pip install -e . torch==2.13.0
     python tests/data/make_recipe.py [--checkpoint checkpoint.pt]
 
-The data, the first weights and the batches are the example's; all else is torch, in float64. The
-second form also saves what the example's `--from-torch` reads. In the file: `loss` and `lr` of each
-step, `average`, the validation loss of the averaged weights after each epoch; `checkpoint/<path>`,
-the state dicts half way, whose numbers that are no arrays are in the meta; `swa/<name>`, the average
-of torch.optim.swa_utils at the end; and with numbers given instead of a model: `plateau/<case>`, the
-learning rates that ReduceLROnPlateau sets, and `scaler`, steps with a GradScaler.
+The data, the first weights and the batches are the example's; all else is torch, in float64. With
+`--checkpoint` it also saves what the example's `--from-torch` reads. In the file: `loss` and `lr`
+of each step; `average`, the validation loss of the averaged weights after each epoch;
+`checkpoint/<i>`, the arrays of the state dicts half way, and in the meta these dicts with i in
+their places; `swa/<name>`, the average of torch.optim.swa_utils at the end. And with numbers given
+instead of a model: `plateau/<case>`, the learning rates that ReduceLROnPlateau sets after each of
+`values`, with its arguments in the meta, and `scaler`, steps on `grads` with a GradScaler.
 """
 
 import argparse
@@ -33,8 +34,8 @@ PLATEAUS = {
     "absolute": {"factor": 0.8, "patience": 0, "threshold": 0.02, "threshold_mode": "abs"},
     "min_lr": {"factor": 0.3, "patience": 3, "cooldown": 4, "min_lr": 1e-3},
 }
-VALUES = np.exp(-np.arange(120) / 40) + 0.2 * np.random.default_rng(1).normal(size=120) ** 2
-VALUES[[7, 30]] = np.nan, np.inf
+VALUES = np.exp(-np.arange(120) / 20) + 0.2 * np.random.default_rng(1).normal(size=120) ** 2
+VALUES[[7, 60]] = np.nan, np.inf
 GRADS = np.random.default_rng(2).normal(size=(30, 5))
 GRADS[4, 1], GRADS[11], GRADS[12, 0] = np.inf, np.nan, -np.inf
 
@@ -121,7 +122,7 @@ def train():
     for t in range(STEPS):
         curves["lr"].append(optimizer.param_groups[0]["lr"])
         optimizer.zero_grad()
-        loss = loss_of(model, jax.tree.map(lambda x: x[example.batch_of(t)], training))
+        loss = loss_of(model, example.take(training, example.batch_of(t)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=example.MAX_NORM)
         optimizer.step()
@@ -186,5 +187,17 @@ def main():
     arrays = curves | {f"swa/{name}": x.numpy() for name, x in swa.items()}
     arrays |= {f"plateau/{case}": plateau(case) for case in PLATEAUS}
     arrays |= {"values": VALUES, "grads": GRADS, "scaler": np.stack(scaler())}
-    paths, treedef = jax.tree_util.tree_flatten_with_path(checkpoint, is_leaf=lambda x: x is None)
-    print(treedef)
+    tensors = [x for x in jax.tree.leaves(checkpoint) if isinstance(x, torch.Tensor)]
+    arrays |= {f"checkpoint/{i}": x.numpy() for i, x in enumerate(tensors)}
+    places = iter(range(len(tensors)))
+    in_meta = jax.tree.map(
+        lambda x: f"checkpoint/{next(places)}" if isinstance(x, torch.Tensor) else x, checkpoint
+    )
+    meta = {"torch": torch.__version__, "plateaus": PLATEAUS, "checkpoint": in_meta}
+    path = HERE / "recipe.npz"
+    np.savez_compressed(path, meta=json.dumps(meta), **arrays)
+    print(f"{len(arrays)} arrays in {path.name}, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
