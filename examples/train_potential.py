@@ -89,8 +89,9 @@ def make_data(seed=0):
     rng, n = np.random.default_rng(seed), TRAIN + VALID
     cube = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
     positions = cube * rng.uniform(1.15, 1.4, (n, 1, 1)) + 0.03 * rng.normal(size=(n, ATOMS, 3))
-    energies, gradients = jax.vmap(jax.value_and_grad(lennard_jones))(jnp.asarray(positions))
-    data = Configurations(jnp.asarray(positions), energies - energies[:TRAIN].mean(), -gradients)
+    positions = jnp.asarray(positions)
+    energies, gradients = jax.jit(jax.vmap(jax.value_and_grad(lennard_jones)))(positions)
+    data = Configurations(positions, energies - energies[:TRAIN].mean(), -gradients)
     return take(data, np.s_[:TRAIN]), take(data, np.s_[TRAIN:])
 
 
@@ -128,6 +129,7 @@ def energy(params, positions):
     return jnp.sum(x)
 
 
+@jax.jit
 def errors(params, data):
     """Mean squared errors of the energy per atom and of a component of the forces."""
     energies, gradients = jax.vmap(jax.value_and_grad(energy, 1), (None, 0))(params, data.positions)
@@ -161,6 +163,13 @@ def torch_ema_decay(n, decay=EMA_DECAY):
     return jnp.minimum(decay, (1 + n) / (10 + n))
 
 
+def plateau_of(factor, patience, threshold, cooldown, min_lr):
+    """That of torch's ReduceLROnPlateau, which waits for one bad epoch more than optax's."""
+    return reduce_on_plateau(
+        factor, patience + 1, rtol=threshold, cooldown=cooldown, min_scale=min_lr / LR
+    )
+
+
 def make_recipe():
     """The parts, with torch's numbers."""
     return Recipe(
@@ -169,13 +178,7 @@ def make_recipe():
             optax.add_decayed_weights(WEIGHT_DECAY, mask={name: name in DECAYED for name in NAMES}),
             amsgrad(LR, convention="pytorch"),
         ),
-        plateau=reduce_on_plateau(
-            factor=PLATEAU["factor"],
-            patience=PLATEAU["patience"] + 1,  # torch waits for one bad epoch more
-            rtol=PLATEAU["threshold"],
-            cooldown=PLATEAU["cooldown"],
-            min_scale=PLATEAU["min_lr"] / LR,
-        ),
+        plateau=plateau_of(**PLATEAU),
         ema_decay=torch_ema_decay,
     )
 
@@ -232,21 +235,10 @@ def needed(module, package):
         raise SystemExit(message) from None
 
 
-def save(folder, state, curves):
-    """Keep a run."""
-    ocp = needed("orbax.checkpoint", "-e '.[checkpoint]'")
-    with ocp.StandardCheckpointer() as checkpointer:
-        run = {"state": state, "curves": np.array(curves)}
-        checkpointer.save(folder.absolute(), run, force=True)
-
-
-def restore(folder, state):
+def restore(checkpointer, folder, state):
     """The state and the curves of a run; another state tells the types."""
-    ocp = needed("orbax.checkpoint", "-e '.[checkpoint]'")
-    with ocp.StandardCheckpointer() as checkpointer:
-        curves = checkpointer.restore(folder.absolute())["curves"]  # whose length is not known
-        run = checkpointer.restore(folder.absolute(), {"state": state, "curves": curves})
-    return run["state"], [*curves]
+    curves = checkpointer.restore(folder)["curves"]  # whose length is not known
+    return checkpointer.restore(folder, {"state": state, "curves": curves})["state"], [*curves]
 
 
 def from_torch(checkpoint, state):
@@ -287,7 +279,7 @@ def draw(curves):
     figure, (top, bottom) = plt.subplots(
         2, 1, sharex=True, figsize=(8, 6), height_ratios=(3, 1), layout="constrained"
     )
-    top.plot(steps, loss, color="#0072b2", alpha=0.25, linewidth=0.8)
+    top.plot(steps, loss, color="#0072b2", alpha=0.25, linewidth=0.8, label="training, a batch")
     top.plot(ends, epochs, color="#0072b2", label="training, mean of an epoch")
     top.plot(
         ends, average[ends - 1], color="#d55e00", linewidth=2, label="validation, averaged weights"
@@ -311,12 +303,15 @@ def main(argv=None):
     args = parser.parse_args(argv)
     jax.config.update("jax_enable_x64", True)
 
-    data, recipe, folder = make_data(), make_recipe(), args.out / "train_potential_state"
+    if args.resume or args.stop_at is not None:
+        ocp = needed("orbax.checkpoint", "-e '.[checkpoint]'")
+        checkpointer, folder = ocp.StandardCheckpointer(), args.out.absolute() / "train_potential"
+    data, recipe = make_data(), make_recipe()
     state, curves = init_state(recipe, init_params()), []
     if args.resume:
         if not folder.exists():
             parser.error(f"--resume needs {folder}, which --stop-at writes")
-        state, curves = restore(folder, state)
+        state, curves = restore(checkpointer, folder, state)
     if args.from_torch:
         torch = needed("torch", "torch")
         state = from_torch(torch.load(args.from_torch, map_location="cpu"), state)
@@ -329,7 +324,8 @@ def main(argv=None):
     state = train(recipe, state, data, until, curves)
     print(f"steps {begun} to {until}, loss {float(curves[-1][0])!r}")
     if args.stop_at is not None:
-        save(folder, state, curves)
+        checkpointer.save(folder, {"state": state, "curves": np.array(curves)}, force=True)
+        checkpointer.close()  # when all is written
         print(f"wrote {folder}: go on by --resume")
         return
     for name, params in (("weights", state.params), ("averaged weights", state.average)):

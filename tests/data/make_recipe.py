@@ -31,7 +31,14 @@ PLATEAUS = {
     "recipe": example.PLATEAU,
     "default": {"patience": 10},
     "relative": {"factor": 0.8, "patience": 2, "threshold": 0.05},
-    "absolute": {"factor": 0.8, "patience": 0, "threshold": 0.02, "threshold_mode": "abs"},
+    "absolute": {"factor": 0.9, "patience": 0, "threshold": 0.02, "threshold_mode": "abs"},
+    "max": {
+        "mode": "max",
+        "factor": 0.9,
+        "patience": 2,
+        "threshold": 0.02,
+        "threshold_mode": "abs",
+    },
     "min_lr": {"factor": 0.3, "patience": 3, "cooldown": 4, "min_lr": 1e-3},
 }
 VALUES = np.exp(-np.arange(120) / 20) + 0.2 * np.random.default_rng(1).normal(size=120) ** 2
