@@ -33,7 +33,9 @@ def test_every_benchmark_explains_its_options(name, monkeypatch, capsys):
 
 
 def test_every_benchmark_is_in_the_report(run):
-    assert sorted(run.BENCHMARKS) == [name for name in SCRIPTS if name not in ("run", "tricks")]
+    assert sorted(run.BENCHMARKS) == [
+        name for name in SCRIPTS if name not in ("run", "tricks", "recipe")
+    ]
 
 
 def test_the_tables_of_the_readme_are_those_of_the_report(run):

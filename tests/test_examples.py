@@ -32,11 +32,13 @@ EXAMPLES = {  # name: arguments, and the files it writes
     "fit_model.py": (["--starts", "300", "--devices", "8"], ["fit_model.png"]),
     "sharded_training.py": (["--steps", "20"], []),
     "train_digits.py": (["--seeds", "1"], ["train_digits.png"]),
+    "train_potential.py": (["--steps", "40"], ["train_potential.png"]),
 }
 NEEDS = {  # command line: modules that are not among the test dependencies, and what to install
     ("from_pytorch.py",): (("torch",), "torch"),
     ("train_digits.py",): (("flax", "sklearn"), "-e '.[training]'"),
     ("train_digits.py", "--equinox"): (("equinox", "sklearn"), "-e '.[training]'"),
+    ("train_potential.py", "--from-torch", "checkpoint.pt"): (("torch",), "torch"),
 }
 
 
