@@ -78,6 +78,7 @@ def to_optax(state: Tree) -> Tree:
 
     Raises:
       ValueError: if there is no `ScaleByAmsgradState`.
+      TypeError: if a parameter is complex and the state is of `convention="pytorch"`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -89,6 +90,8 @@ def to_optax(state: Tree) -> Tree:
 
     def fill(old: ScaleByAmsgradState) -> optax.ScaleByAmsgradState:
         def wide(m: jax.Array, x: jax.Array) -> jax.Array:
+            if jnp.iscomplexobj(x):
+                raise TypeError("optax keeps v of the magnitude, convention='pytorch' of two parts")
             x = rounding.widen(x, rounding.widest(x))
             return x.astype(m.dtype) if jnp.iscomplexobj(m) else x  # so is nu in optax
 

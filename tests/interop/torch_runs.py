@@ -40,6 +40,12 @@ def torch_path(case, names=NAMES):
     return {name: FILE[f"{case}/path/{name}"] for name in names}
 
 
+def in_dtype(tree, dtype):
+    """Parameters or gradients as torch had them: complex ones are turned, see the script."""
+    turn = 0.6 - 0.8j if jnp.issubdtype(dtype, jnp.complexfloating) else 1
+    return jax.tree.map(lambda x: (turn * x).astype(dtype), tree)
+
+
 def first(path):
     return {name: jnp.asarray(x[0]) for name, x in path.items()}
 
