@@ -1,10 +1,11 @@
 """Moments that another library keeps by the names of its parameters, into a tree and back."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import KeyPath, keystr, tree_leaves_with_path
 
@@ -22,6 +23,18 @@ class Library(NamedTuple):
     moments: dict[str, str]  # its keys of m, v and vhat
     convention: ConventionName
     of_complex: str  # what an error says of its v of a complex parameter
+
+    def checked_names(self, names: Iterable[str], n: int) -> list[str]:
+        """The names of all n parameters, or an error."""
+        names = list(names)
+        if not all(isinstance(name, str) for name in names):
+            kinds = sorted({type(name).__name__ for name in names})
+            raise ValueError(f"names must be strings, as in {self.names}, got {kinds}")
+        if len({*names}) != len(names):
+            raise ValueError(f"names must differ, got {names}")
+        if len(names) != n:
+            raise ValueError(f"names has {len(names)} names, {self.source} has {n} parameters")
+        return names
 
     def into_state(
         self,
@@ -171,6 +184,7 @@ def to_numpy(x: Any) -> np.ndarray:
         x = x.detach().cpu()
         x = x.float() if str(x.dtype) == "torch.bfloat16" else x
     x = np.asarray(x).copy()  # torch steps in place, and jax.device_put shares memory
+    x = x.view(jnp.bfloat16) if x.dtype == "V2" else x  # as Keras writes it to a file
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
 
 

@@ -89,9 +89,10 @@ def to_optax(state: Tree) -> Tree:
     """
 
     def fill(old: ScaleByAmsgradState) -> optax.ScaleByAmsgradState:
+        if any(map(jnp.iscomplexobj, jax.tree.leaves(old.v))):
+            raise TypeError("optax keeps v of the magnitude, convention='pytorch' of two parts")
+
         def wide(m: jax.Array, x: jax.Array) -> jax.Array:
-            if jnp.iscomplexobj(x):
-                raise TypeError("optax keeps v of the magnitude, convention='pytorch' of two parts")
             x = rounding.widen(x, rounding.widest(x))
             return x.astype(m.dtype) if jnp.iscomplexobj(m) else x  # so is nu in optax
 

@@ -18,7 +18,7 @@ _TORCH = Library(
     names="dict(model.named_parameters())",
     moments={"m": "exp_avg", "v": "exp_avg_sq", "vhat": "max_exp_avg_sq"},
     convention="pytorch",
-    of_complex="torch keeps v of the real and v of the imaginary part, as does convention='pytorch'",
+    of_complex="torch keeps v of both parts of a number, as does convention='pytorch'",
 )
 
 
@@ -164,15 +164,7 @@ def _numbers(state_dict: Any, names: Iterable[str] | None) -> dict[str, int]:
     ids = [i for group in groups for i in group["params"]]
     if names is None:
         names = [n for group in groups for n in group.get("param_names", map(str, group["params"]))]
-    names = list(names)
-    if not all(isinstance(name, str) for name in names):
-        kinds = sorted({type(name).__name__ for name in names})
-        raise ValueError(f"names must be strings, as in {_TORCH.names}, got {kinds}")
-    if len({*names}) != len(names):
-        raise ValueError(f"names must differ, got {names}")
-    if len(names) != len(ids):
-        raise ValueError(f"names has {len(names)} names, state_dict has {len(ids)} parameters")
-    return dict(zip(names, ids, strict=True))
+    return dict(zip(_TORCH.checked_names(names, len(ids)), ids, strict=True))
 
 
 def _betas(state_dict: Mapping[str, Any]) -> tuple[float, float]:

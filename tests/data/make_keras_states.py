@@ -1,11 +1,13 @@
 """Write keras_states.npz: what Keras's own optimizers keep after 7 steps, and after 100 more.
 
-    python -m pip install keras==3.15.1 jax && KERAS_BACKEND=jax python tests/data/make_keras_states.py
+    python -m pip install keras==3.15.1 jax
+    KERAS_BACKEND=jax python tests/data/make_keras_states.py
 
 The gradients are given, not functions of the parameters, and begin with a spike, so that the
-maximum matters. Per case: `<case>/before/<i>` and `<case>/after/<i>`, the variables of the optimizer
-as `save_own_variables` numbers them, and `<case>/path/<name>`, the parameters after step 7 and after
-some of the later steps; in the meta the variables' names. The layers are not in alphabetical order.
+maximum matters. Per case: `<case>/before/<i>` and `<case>/after/<i>`, the variables of the
+optimizer as `save_own_variables` numbers them, and `<case>/path/<name>`, the parameters after step
+7 and after some of the later steps; in the meta the names of the variables. The layers are not in
+alphabetical order.
 """
 
 import json

@@ -3,9 +3,9 @@
     python -m pip install torch==2.13.0 && python tests/data/make_torch_states.py
 
 The gradients are given, not functions of the parameters, and begin with a spike, so that the
-maximum matters; complex ones are turned by TURN. Per case: `<case>/state/<number>/<key>` after step 7, `<case>/path/<name>` after
-steps 7 to 12, and in the meta the parameter groups. The names are neither sorted nor told apart by
-their shapes.
+maximum matters; complex ones are turned by TURN. Per case: `<case>/state/<number>/<key>` after step
+7, `<case>/path/<name>` after steps 7 to 12, and in the meta the parameter groups. The names are
+neither sorted nor told apart by their shapes.
 """
 
 import json

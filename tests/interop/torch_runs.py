@@ -42,8 +42,12 @@ def torch_path(case, names=NAMES):
 
 def in_dtype(tree, dtype):
     """Parameters or gradients as torch had them: complex ones are turned, see the script."""
-    turn = 0.6 - 0.8j if jnp.issubdtype(dtype, jnp.complexfloating) else 1
-    return jax.tree.map(lambda x: (turn * x).astype(dtype), tree)
+    turned = jnp.issubdtype(dtype, jnp.complexfloating)
+
+    def leaf(x):
+        return (jax.lax.complex(0.6 * x, -0.8 * x) if turned else x).astype(dtype)
+
+    return jax.tree.map(leaf, tree)
 
 
 def first(path):
