@@ -259,8 +259,8 @@ def _leaf(
     g, c1, c2 = wide(_with_finite_square(grad, v, vhat)), wide(t.c1), wide(t.c2)
     stored = partial(rounding.store_average, count=t.steps_taken, leaf=leaf)
 
-    m = stored(_average(t.b1, wide(m), g), m.dtype, moment="m")
-    v = stored(_average(t.b2, wide(v), _abs_sq(g)), v.dtype, moment="v")
+    m = stored(_average(t.b1, wide(m), g), m.dtype, what="m")
+    v = stored(_average(t.b2, wide(v), _abs_sq(g)), v.dtype, what="v")
     now = wide(v) / c2 if t.rule.debias_v == "before_max" else wide(v)
     now = jnp.maximum(now, 0)  # no effect, as v >= 0; without it XLA on CPUs took 1.5 times as long
     vhat = rounding.store_max(jnp.maximum(wide(vhat), now), vhat.dtype)
