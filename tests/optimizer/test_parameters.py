@@ -179,7 +179,7 @@ def test_parameters_that_are_not_trained_may_be_anything():
 )
 def test_wrappers_of_optax_change_no_bit(wrap):
     optimizer = optax.chain(amsgrad(1e-3), round_parameters())
-    # Float32: XLA may leave out that an update is rounded to bfloat16, which depends on the program.
+    # In float32: XLA may leave out that updates are rounded to bfloat16, in some programs.
     params, grads = {"w": P, "b": P[0]}, {"w": WIDE, "b": WIDE[:, 0]}
     expected, _ = train(optimizer, params, grads)
     assert same_bits(train(wrap(optimizer), params, grads)[0], expected)
