@@ -312,6 +312,7 @@ def _with_finite_square(g: jax.Array, *stored: jax.Array) -> jax.Array:
     limit = (_HEADROOM * largest / parts) ** 0.5
     if limit > float(jnp.finfo(g.dtype).max):
         return g
+    g = rounding.widen(g, rounding.widest(g))  # in bfloat16 XLA would keep 0 * g, an array more
 
     def clip(x: jax.Array) -> jax.Array:
         return jnp.clip(x, -limit, limit) + 0 * x  # 0 * inf is NaN: an infinite gradient shows
