@@ -24,7 +24,7 @@ BLOCKS = [
         re.findall(r'^ *```python(?: title="([^"\n]*)")?\n(.*?)```', text, re.DOTALL | re.MULTILINE)
     )
 ]
-OPTIONAL = {"equinox", "flax", "keras", "torch"}  # what some blocks need, and tests do not
+OPTIONAL = {"equinox", "flatbuffers", "flax", "keras", "torch"}  # needed by some blocks alone
 CI = (ROOT / ".ci/run").read_text()
 
 each_page = pytest.mark.parametrize("page", PAGES)
