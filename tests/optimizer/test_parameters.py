@@ -246,6 +246,14 @@ def test_each_replica_of_vmap_shares_the_dither():
     assert same_bits(many, jnp.stack([one] * 3))
 
 
+@pytest.mark.as_users_compile
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_a_step_in_place_needs_no_memory_besides(dtype):
+    x, g = jnp.zeros((256, 512), "bfloat16"), jnp.zeros((256, 512), dtype)
+    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(x, jax.eval_shape(OPTIMIZER.init, x), g)
+    assert lowered.compile().memory_analysis().temp_size_in_bytes < 0.01 * x.nbytes
+
+
 def test_leaves_steps_and_moments_have_dithers_of_their_own():
     x, u = jnp.ones(4096, "bfloat16"), jnp.full(4096, 2.0**-8, "float32")  # halfway
     optimizer = round_parameters()
