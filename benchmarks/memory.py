@@ -1,11 +1,11 @@
-"""What `moment_dtype` saves: memory and time of one AMSGrad update of many float32 parameters.
+"""What bfloat16 saves: memory and time of one AMSGrad update of many parameters, float32 or not.
 
     python benchmarks/memory.py [--millions 20] [--rounds 20]
 
 Bytes are per parameter: "state" of the optimizer, "temporary" of the compiled step with parameters
 and state donated, and "peak" of a process of its own that makes three steps, with parameters and
-gradients (8 bytes) but without what it held before the first array. The time is relative to
-`optax.amsgrad`, update by update in turns.
+gradients (8 bytes, or 4 in bfloat16) but without what it held before the first array. The time is
+relative to `optax.amsgrad`, update by update in turns.
 """
 
 import argparse
@@ -24,13 +24,16 @@ from _step import COLUMNS, compiled, leaves, repeated
 import jamsgrad
 
 EIGHT_BYTES = jamsgrad.MomentDtypes(m="bfloat16", v="float32", vhat="bfloat16")
-BASELINE = "optax.amsgrad"
+BASELINE, ROUNDED = "optax.amsgrad", "jamsgrad, 6 bytes, bfloat16 parameters"
 OPTIMIZERS = {  # the baseline comes first
     BASELINE: optax.amsgrad(1e-3),
     "optax.adam": optax.adam(1e-3),
     "jamsgrad": jamsgrad.amsgrad(1e-3),
     "jamsgrad, 8 bytes": jamsgrad.amsgrad(1e-3, moment_dtype=EIGHT_BYTES),
     "jamsgrad, 6 bytes": jamsgrad.amsgrad(1e-3, moment_dtype="bfloat16"),
+    ROUNDED: optax.chain(
+        jamsgrad.amsgrad(1e-3, moment_dtype="bfloat16"), jamsgrad.round_parameters()
+    ),
 }
 LAYOUTS: dict[str, Callable[[int, int], list]] = {
     "1 matrix": lambda n, seed: leaves(n, 1, seed),
@@ -39,11 +42,17 @@ LAYOUTS: dict[str, Callable[[int, int], list]] = {
 }
 
 
-def three_steps(optimizer: optax.GradientTransformation, n: int) -> float:
+def dtype_of(name: str) -> str:
+    """The dtype of the parameters and gradients that an optimizer gets."""
+    return "bfloat16" if name == ROUNDED else "float32"
+
+
+def three_steps(name: str, n: int) -> float:
     """By how many bytes per parameter the peak memory of this process grows in three steps."""
-    init, step = compiled(optimizer, [jax.ShapeDtypeStruct((n // COLUMNS, COLUMNS), jnp.float32)])
+    optimizer, shape, dtype = OPTIMIZERS[name], (n // COLUMNS, COLUMNS), dtype_of(name)
+    init, step = compiled(optimizer, [jax.ShapeDtypeStruct(shape, dtype)])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    params, grads = ([jnp.full((n // COLUMNS, COLUMNS), x, jnp.float32)] for x in (0.0, 1.0))
+    params, grads = ([jnp.full(shape, x, dtype)] for x in (0.0, 1.0))
     run = repeated(step, params, init(params), grads)
     del params
     for _ in range(3):
@@ -65,12 +74,14 @@ def measure(
     n = sum(x.size for x in params)
     held, temporary, runs = {}, {}, {}
     for name, optimizer in OPTIMIZERS.items():
-        init, step = compiled(optimizer, params)
-        own_params = jax.tree.map(jnp.array, params)
+        own_params, own_grads = (
+            [jnp.array(x, dtype_of(name)) for x in tree] for tree in (params, grads)
+        )
+        init, step = compiled(optimizer, own_params)
         state = init(own_params)
         held[name] = sum(x.nbytes for x in jax.tree.leaves(state)) / n
         temporary[name] = step.memory_analysis().temp_size_in_bytes / n
-        runs[name] = repeated(step, own_params, state, grads)
+        runs[name] = repeated(step, own_params, state, own_grads)
     seconds = in_turns(runs, rounds)
     for name in OPTIMIZERS:
         yield name, held[name], temporary[name], seconds[name]
@@ -85,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     n = args.millions * 1_000_000
     if args.three_steps:
-        print(three_steps(OPTIMIZERS[args.three_steps], n))
+        print(three_steps(args.three_steps, n))
         return
 
     # Before anything is allocated here: Linux counts a parent's peak as its children's.
@@ -106,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
                     f"{median_ratio(seconds, baseline):.2f}",
                 ]
             )
-    print(f"{args.millions} million float32 parameters; {machine()}\n")
+    print(f"{args.millions} million parameters; {machine()}\n")
     header = ["", "parameters in", "state", "temporary", "peak", "ms", f"time / {BASELINE}"]
     print(table(header, rows))
 

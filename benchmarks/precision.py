@@ -1,11 +1,13 @@
-"""What `moment_dtype` costs: final losses with bfloat16 moments, relative to float32 moments.
+"""What bfloat16 costs: final losses with bfloat16 moments and parameters, relative to float32.
 
     python benchmarks/precision.py [--seeds 5] [--quick]
 
 Every task is trained from the same starts, on the same batches or noise, with its moments stored in
 float32, in 8 and in 6 bytes per parameter, and rounded to the nearest bfloat16 as a contrast. Each
 ratio is the median over the seeds, with the least and the largest. "nudged" is float32 again from
-starts 1e-6 away: what is left when nothing but chance has changed. scikit-learn brings the digits.
+starts 1e-6 away: what is left when nothing but chance has changed. The networks are also trained
+with parameters, gradients and moments in bfloat16 (10 bytes per parameter), with `round_parameters`
+and without. scikit-learn brings the digits.
 """
 
 import argparse
@@ -33,6 +35,7 @@ class Task(NamedTuple):
     grad: Callable[[Any, jax.Array], Any]  # from the parameters and one of these
     losses: Callable[[Any], tuple]
     learning_rate: optax.ScalarOrSchedule
+    network: bool = False
 
 
 def dense(key: jax.Array, n_in: int, n_out: int) -> jax.Array:
@@ -70,7 +73,7 @@ def digits(steps: int) -> Task:
     def losses(params):
         return (loss(params, images, labels),)
 
-    return Task(("digits, MLP",), init, batches, grad, losses, 1e-3)
+    return Task(("digits, MLP",), init, batches, grad, losses, 1e-3, network=True)
 
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 2, 32, 32
@@ -141,7 +144,7 @@ def text(steps: int) -> Task:
     names = ("text, transformer", "the same, held-out text")
     # Decayed: at a constant rate, starts 1e-6 apart end up to 2 % apart.
     learning_rate = optax.linear_schedule(3e-3, 0.0, steps)
-    return Task(names, init, batches, grad, losses, learning_rate)
+    return Task(names, init, batches, grad, losses, learning_rate, network=True)
 
 
 def rosenbrock(steps: int) -> Task:
@@ -196,13 +199,30 @@ def to_nearest(optimizer: optax.GradientTransformation) -> optax.GradientTransfo
     return optax.GradientTransformation(optimizer.init, update)
 
 
+def cast(tree: Any, dtype: str) -> Any:
+    """All leaves in another dtype."""
+    return jax.tree.map(lambda x: x.astype(dtype), tree)
+
+
+def in_bfloat16(task: Task) -> Task:
+    """The task with parameters and gradients in bfloat16; what is between them is float32."""
+
+    def grad(params, batch):
+        return cast(task.grad(cast(params, "float32"), batch), "bfloat16")
+
+    def losses(params):
+        return task.losses(cast(params, "float32"))
+
+    return task._replace(grad=grad, losses=losses)
+
+
 def train(task: Task, optimizer: optax.GradientTransformation, starts: Any, batches: Any) -> Any:
     """The trained parameters, for each of the starts."""
 
     def one(params, batches):
         def step(carry, batch):
             params, state = carry
-            updates, state = optimizer.update(task.grad(params, batch), state)
+            updates, state = optimizer.update(task.grad(params, batch), state, params)
             return (optax.apply_updates(params, updates), state), None
 
         return lax.scan(step, (params, optimizer.init(params)), batches)[0][0]
@@ -215,17 +235,22 @@ def final_losses(task: Task, n_seeds: int) -> dict[str, np.ndarray]:
     keys = jax.random.split(jax.random.key(0), (2, n_seeds))
     starts, batches = jax.vmap(task.init)(keys[0]), jax.vmap(task.batches)(keys[1])
     exact = jamsgrad.amsgrad(task.learning_rate)
+    six_bytes = jamsgrad.amsgrad(task.learning_rate, moment_dtype="bfloat16")
     runs = {
-        "float32": (exact, starts),
-        "nudged": (exact, jax.tree.map(lambda x: x * (1 + 1e-6), starts)),
-        "8 bytes": (jamsgrad.amsgrad(task.learning_rate, moment_dtype=EIGHT_BYTES), starts),
-        "6 bytes": (jamsgrad.amsgrad(task.learning_rate, moment_dtype="bfloat16"), starts),
-        "to nearest": (to_nearest(exact), starts),
+        "float32": (task, exact, starts),
+        "nudged": (task, exact, jax.tree.map(lambda x: x * (1 + 1e-6), starts)),
+        "8 bytes": (task, jamsgrad.amsgrad(task.learning_rate, moment_dtype=EIGHT_BYTES), starts),
+        "6 bytes": (task, six_bytes, starts),
+        "to nearest": (task, to_nearest(exact), starts),
     }
-    losses = jax.jit(jax.vmap(task.losses))
+    if task.network:
+        low, narrow = in_bfloat16(task), cast(starts, "bfloat16")
+        rounded = optax.chain(six_bytes, jamsgrad.round_parameters())
+        runs["bfloat16 parameters"] = (low, six_bytes, narrow)
+        runs["the same, rounded"] = (low, rounded, narrow)
     return {
-        name: np.stack(losses(train(task, optimizer, params, batches)))
-        for name, (optimizer, params) in runs.items()
+        name: np.stack(jax.jit(jax.vmap(own.losses))(train(own, optimizer, params, batches)))
+        for name, (own, optimizer, params) in runs.items()
     }
 
 
@@ -244,15 +269,17 @@ def main(argv: list[str] | None = None) -> None:
 
     tasks = [digits(20_000 // share), text(4000 // share), rosenbrock(20_000 // share)]
     tasks += [quadratic(noise, 20_000 // share) for noise in ("Gaussian", "none", "sparse")]
-    rows = []
+    rows, columns = [], {}
     for task in tasks:
         losses = final_losses(task, args.seeds)
         exact = losses.pop("float32")
+        columns |= dict.fromkeys(losses)
         for row, name in enumerate(task.names):
-            ratios = [spread(other[row] / exact[row]) for other in losses.values()]
-            rows.append([name, f"{median(exact[row]):.2g}", *ratios])
+            ratios = {column: spread(other[row] / exact[row]) for column, other in losses.items()}
+            rows.append([name, f"{median(exact[row]):.2g}", ratios])
+    rows = [[*row, *(ratios.get(column, "") for column in columns)] for *row, ratios in rows]
     print(f"{args.seeds} seeds; {machine()}\n")
-    print(table(["", "loss, float32", *losses], rows))
+    print(table(["", "loss, float32", *columns], rows))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from jamsgrad._optimizer.algorithm import conventions as conventions
 from jamsgrad._optimizer.algorithm import scale_by_amsgrad as scale_by_amsgrad
 from jamsgrad._optimizer.aliases import amsgrad as amsgrad
 from jamsgrad._optimizer.aliases import amsgradw as amsgradw
+from jamsgrad._optimizer.parameters import round_parameters as round_parameters
 from jamsgrad._optimizer.rounding import MomentDtypes as MomentDtypes
 from jamsgrad._search.minimize import Result as Result
 from jamsgrad._search.minimize import minimize as minimize

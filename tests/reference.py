@@ -29,6 +29,7 @@ def amsgrad(
     debias_m=False,
     debias_v="never",
     eps_hat=False,
+    split_complex=False,
     weight_decay=0.0,
     l2=0.0,
     project=lambda x: x,
@@ -44,6 +45,16 @@ def amsgrad(
 
     x = np.asarray(x)
     x = x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
+    two = split_complex and np.iscomplexobj(x)  # each number is two real ones
+
+    def pairs(z):
+        z = np.asarray(z).astype(complex if two else x.dtype)
+        return np.stack([z.real, z.imag], -1) if two else z
+
+    def whole(z):
+        return z[..., 0] + 1j * z[..., 1] if two else z
+
+    x = pairs(x)
     m, v, vhat = np.zeros_like(x), np.zeros(x.shape), np.zeros(x.shape)
     b1_product = b2_product = 1.0
     path = []
@@ -52,7 +63,7 @@ def amsgrad(
         b1_product, b2_product = b1_product * b1_t, b2_product * b2_t
         c1 = 1 - b1_product if debias_m else 1.0
         c2 = 1 - b2_product if debias_v != "never" else 1.0
-        g = (grad(x) if callable(grad) else np.asarray(grad).astype(x.dtype)) + l2 * x
+        g = pairs(grad(whole(x)) if callable(grad) else grad) + l2 * x
         m = b1_t * m + (1 - b1_t) * g
         v = b2_t * v + (1 - b2_t) * np.abs(g) ** 2
         vhat = np.maximum(vhat, v / c2 if debias_v == "before_max" else v)
@@ -63,8 +74,8 @@ def amsgrad(
             denominator = np.sqrt(corrected + eps_root) + eps
         u = np.zeros_like(x)
         np.divide(m / c1, denominator, out=u, where=vhat + eps_root > 0)
-        x = project(x - at(learning_rate, t) * (u + weight_decay * x))
-        path.append(x)
+        x = pairs(project(whole(x - at(learning_rate, t) * (u + weight_decay * x))))
+        path.append(whole(x))
     return np.stack(path)
 
 

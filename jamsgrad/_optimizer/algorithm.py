@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.core import Tracer
 
 from jamsgrad import _check
 from jamsgrad._optimizer import leaves, rounding
@@ -54,11 +55,13 @@ class Convention(NamedTuple):
       debias_v: "never", "before_max" or "after_max".
       eps_hat: whether eps joins sqrt(vhat) before the division by sqrt(c2); needs "after_max".
       eps: the eps that is used when the caller gives none.
+      split_complex: whether a complex parameter is two real ones: v and vhat then are complex, and
+        hold those of the real parts and those of the imaginary ones. Else both are real, of |g|^2.
 
     Example:
       >>> import jamsgrad
-      >>> jamsgrad.conventions["keras"]
-      Convention(debias_m=True, debias_v='after_max', eps_hat=True, eps=1e-07)
+      >>> jamsgrad.conventions["keras"].eps_hat
+      True
       >>> mixed = jamsgrad.Convention(debias_m=True, debias_v="never")
       >>> optimizer = jamsgrad.amsgrad(1e-3, convention=mixed)
     """
@@ -67,13 +70,14 @@ class Convention(NamedTuple):
     debias_v: Literal["never", "before_max", "after_max"]
     eps_hat: bool = False
     eps: float = 1e-8
+    split_complex: bool = False
 
 
 conventions: Mapping[ConventionName, Convention] = MappingProxyType(
     {
         "paper": Convention(debias_m=False, debias_v="never"),
         "optax": Convention(debias_m=True, debias_v="before_max"),
-        "pytorch": Convention(debias_m=True, debias_v="after_max"),
+        "pytorch": Convention(debias_m=True, debias_v="after_max", split_complex=True),
         "keras": Convention(debias_m=True, debias_v="after_max", eps_hat=True, eps=1e-7),
     }
 )
@@ -85,7 +89,8 @@ class ScaleByAmsgradState(NamedTuple):
     Attributes:
       count: steps taken so far, int32 scalar.
       m: average of the gradients, shaped like the parameters.
-      v: average of their squared magnitudes, real, shaped like the parameters.
+      v: average of their squared magnitudes, shaped like the parameters, and real (but see
+        `Convention.split_complex`).
       vhat: the largest v (v / c2 with "before_max") so far, likewise.
       m_weight: c1, the sum of the weights in m, scalar.
       v_weight: c2, the sum of the weights in v, scalar.
@@ -183,16 +188,17 @@ def scale_by_amsgrad(
     _check.in_range("eps", eps, 0)
     _check.in_range("eps_root", eps_root, 0)
     stored = rounding.moment_dtypes(moment_dtype)
+    known_later = any(callable(b) or isinstance(b, Tracer) for b in (b1, b2))
 
     def init(params: Tree) -> ScaleByAmsgradState:
         params = leaves.parameters(params)
-        real = jax.tree.map(leaves.real, params)
+        squares = params if rule.split_complex else jax.tree.map(leaves.real, params)
         weight_dtype = rounding.widest(*jax.tree.leaves(params))
         return ScaleByAmsgradState(
             count=jnp.zeros([], jnp.int32),
             m=jax.tree.map(partial(rounding.zeros_like, stored=stored.m), params),
-            v=jax.tree.map(partial(rounding.zeros_like, stored=stored.v), real),
-            vhat=jax.tree.map(partial(rounding.zeros_like, stored=stored.vhat), real),
+            v=jax.tree.map(partial(rounding.zeros_like, stored=stored.v), squares),
+            vhat=jax.tree.map(partial(rounding.zeros_like, stored=stored.vhat), squares),
             m_weight=jnp.zeros([], weight_dtype),
             v_weight=jnp.zeros([], weight_dtype),
         )
@@ -207,7 +213,10 @@ def scale_by_amsgrad(
         # 1 - b**t, which in float32 is off by 0.7 % at b2 = 0.999999 and which a max remembers.
         c1 = _average(b1_t, state.m_weight, 1.0, rounding.dither(state.m_weight, count))
         c2 = _average(b2_t, state.v_weight, 1.0, rounding.dither(state.v_weight, count))
-        step = _Step(rule, state.count, b1_t, b2_t, c1, c2, *_epsilons(rule, c2, eps, eps_root))
+        eps_t = eps
+        if known_later:  # where 1 - b has rounded to 0, nothing is averaged: NaN, no standstill
+            eps_t = jnp.where((c1 > 0) & (c2 > 0), eps, jnp.nan)
+        step = _Step(rule, state.count, b1_t, b2_t, c1, c2, *_epsilons(rule, c2, eps_t, eps_root))
         grads, moments, treedef = leaves.gradients(updates, state.m, state.v, state.vhat)
         new = [_leaf(step, i, *xs) for i, xs in enumerate(zip(grads, *moments, strict=True))]
         updates, m, v, vhat = (treedef.unflatten([x[k] for x in new]) for k in range(4))
@@ -241,12 +250,17 @@ def _leaf(
     `wide` takes a number to the precision of the arithmetic; `stored` rounds it to its own again.
     """
     grad = jnp.asarray(grad)
+    if jnp.iscomplexobj(v):
+        parts = [(x.real, x.imag) for x in (grad, m, v, vhat)]
+        re, im = (_leaf(t, leaf, *xs) for xs in zip(*parts, strict=True))
+        u, m, v, vhat = map(lax.complex, re, im)
+        return u, m, v, vhat
     wide = partial(rounding.widen, dtype=rounding.widest(m, v, vhat))
     g, c1, c2 = wide(_with_finite_square(grad, v, vhat)), wide(t.c1), wide(t.c2)
     stored = partial(rounding.store_average, count=t.steps_taken, leaf=leaf)
 
-    m = stored(_average(t.b1, wide(m), g), m.dtype, moment="m")
-    v = stored(_average(t.b2, wide(v), _abs_sq(g)), v.dtype, moment="v")
+    m = stored(_average(t.b1, wide(m), g), m.dtype, what="m")
+    v = stored(_average(t.b2, wide(v), _abs_sq(g)), v.dtype, what="v")
     now = wide(v) / c2 if t.rule.debias_v == "before_max" else wide(v)
     now = jnp.maximum(now, 0)  # no effect, as v >= 0; without it XLA on CPUs took 1.5 times as long
     vhat = rounding.store_max(jnp.maximum(wide(vhat), now), vhat.dtype)
@@ -298,6 +312,7 @@ def _with_finite_square(g: jax.Array, *stored: jax.Array) -> jax.Array:
     limit = (_HEADROOM * largest / parts) ** 0.5
     if limit > float(jnp.finfo(g.dtype).max):
         return g
+    g = rounding.widen(g, rounding.widest(g))  # in bfloat16 XLA would keep 0 * g, an array more
 
     def clip(x: jax.Array) -> jax.Array:
         return jnp.clip(x, -limit, limit) + 0 * x  # 0 * inf is NaN: an infinite gradient shows
@@ -319,9 +334,9 @@ def _rule(convention: ConventionName | Convention) -> Convention:
     if not isinstance(convention, Convention):
         _check.one_of("convention", convention, conventions, or_else="a jamsgrad.Convention")
         return conventions[convention]
-    # Callers need not check their types.
-    if not isinstance(convention.debias_m, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"convention.debias_m must be a bool, got {convention.debias_m!r}")
+    for name in ("debias_m", "split_complex"):
+        if not isinstance(flag := getattr(convention, name), bool):
+            raise TypeError(f"convention.{name} must be a bool, got {flag!r}")
     _check.one_of("convention.debias_v", convention.debias_v, ("never", "before_max", "after_max"))
     if convention.eps_hat and convention.debias_v != "after_max":
         raise ValueError(

@@ -21,6 +21,11 @@ from jamsgrad._tree import Numeric
 
 _STORABLE = ("float32", "float64", "bfloat16")
 _GOLDEN = -0x61C88647  # 2^32 / golden ratio, as an int32: its multiples wrap around 2^32
+_TWISTS = {
+    "m": 0,
+    "v": 0xFFFFFFFF,
+    "p": 0x55555555,
+}  # what is stored at one step has its own dither
 _KEPT, _DROPPED = 0xFFFF0000, 0x0000FFFF  # the bits of a float32 that bfloat16 has, and lacks
 
 
@@ -124,18 +129,18 @@ def _like(dtype: jnp.dtype, real: jnp.dtype) -> jnp.dtype:
 
 
 def store_average(
-    x: jax.Array, dtype: jnp.dtype, count: jax.Array, leaf: int, moment: Literal["m", "v"]
+    x: jax.Array, dtype: jnp.dtype, count: jax.Array, leaf: int, what: Literal["m", "v", "p"]
 ) -> jax.Array:
-    """Round an average to `dtype`, stochastically to bfloat16: E[stored] = x.
+    """Round an average, or a parameter, to `dtype`, stochastically to bfloat16: E[stored] = x.
 
-    The dither depends only on the step, the number of the leaf, the moment and the element's index.
+    The dither depends only on the step, the number of the leaf, what it is and the element's index.
     So no key is carried, and a run that is resumed or sharded repeats the same bits. Under `vmap`
     all replicas of one state share their dither.
     """
     if dtype != jnp.bfloat16:
         return x.astype(dtype)
     seed: jax.Array = _seed(count, leaf)
-    return _dithered(x, seed if moment == "m" else ~seed)
+    return _dithered(x, seed ^ jnp.uint32(_TWISTS[what]))
 
 
 def dither(x: jax.Array, count: jax.Array) -> jax.Array:

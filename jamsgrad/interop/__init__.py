@@ -1,8 +1,10 @@
-"""Optimizer state from and to PyTorch and optax: a run goes on where the other library left it.
+"""Optimizer state from and to PyTorch, Keras and optax: a run goes on where another left it.
 
-Torch is never imported: a state dict is a mapping of arrays, or of tensors that NumPy can read.
+Torch, Keras and h5py are never imported: what they keep are arrays, or tensors that NumPy can read.
 """
 
+from jamsgrad.interop._keras import from_keras as from_keras
+from jamsgrad.interop._keras import to_keras as to_keras
 from jamsgrad.interop._optax import from_optax as from_optax
 from jamsgrad.interop._optax import to_optax as to_optax
 from jamsgrad.interop._torch import from_torch as from_torch

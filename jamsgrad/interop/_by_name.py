@@ -1,14 +1,15 @@
 """Moments that another library keeps by the names of its parameters, into a tree and back."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import KeyPath, keystr, tree_leaves_with_path
 
-from jamsgrad._optimizer.algorithm import ScaleByAmsgradState, scale_by_amsgrad
+from jamsgrad._optimizer.algorithm import ConventionName, ScaleByAmsgradState, scale_by_amsgrad
 from jamsgrad._tree import Tree
 from jamsgrad.interop import _states
 
@@ -20,7 +21,20 @@ class Library(NamedTuple):
     source: str  # the argument in which its state is given
     names: str  # the code that gives the names of its parameters
     moments: dict[str, str]  # its keys of m, v and vhat
-    of_complex: str  # how its v of a complex parameter differs from ours
+    convention: ConventionName
+    of_complex: str  # what an error says of its v of a complex parameter
+
+    def checked_names(self, names: Iterable[str], n: int) -> list[str]:
+        """The names of all n parameters, or an error."""
+        names = list(names)
+        if not all(isinstance(name, str) for name in names):
+            kinds = sorted({type(name).__name__ for name in names})
+            raise ValueError(f"names must be strings, as in {self.names}, got {kinds}")
+        if len({*names}) != len(names):
+            raise ValueError(f"names must differ, got {names}")
+        if len(names) != n:
+            raise ValueError(f"names has {len(names)} names, {self.source} has {n} parameters")
+        return names
 
     def into_state(
         self,
@@ -46,17 +60,17 @@ class Library(NamedTuple):
                 ) from error
         if not (olds := _states.states_of(ScaleByAmsgradState, like, needed=False)):
             try:
-                like = scale_by_amsgrad().init(like)
+                like = scale_by_amsgrad(convention=self.convention).init(like)
             except TypeError as error:
                 raise TypeError(
                     "like must be the parameters or the state of an AMSGrad optimizer, "
                     f"optimizer.init(params), got {type(like).__name__}: {error}"
                 ) from error
             olds = [like]
-        shapes = {name: x.shape for old in olds for name, x in named_leaves(old.v).items()}
+        own = {name: x for old in olds for name, x in named_leaves(old.v).items()}
         for field, arrays in named.items():
-            self._check_names({*arrays} - {*shapes}, {*shapes} - {*arrays}, "to_params")
-            self._check_arrays(field, arrays, shapes, "to_params")
+            self._check_names({*arrays} - {*own}, {*own} - {*arrays}, "to_params")
+            self._check_arrays(field, arrays, own, own, "to_params")
 
         def fill(old: ScaleByAmsgradState) -> ScaleByAmsgradState:
             treedef, own = jax.tree.structure(old.v), named_leaves(old.v)
@@ -78,18 +92,18 @@ class Library(NamedTuple):
         keeps nothing, unless it keeps nothing at all.
         """
         needed = {name for name, entry in old.items() if entry} or {*old}
-        entries: dict[str, dict[str, Any]] = {}
-        for field, key in self.moments.items():
-            arrays: dict[str, Any] = {}
+        named: dict[str, dict[str, Any]] = {}
+        for field in self.moments:
+            named[field] = {}
             for state in states:
                 tree = jax.tree.map(to_numpy, getattr(state, field))
-                arrays |= named_leaves(from_params(tree) if from_params else tree)
+                named[field] |= named_leaves(from_params(tree) if from_params else tree)
+        for field, key in self.moments.items():
+            arrays = named[field]
             self._check_names(needed - {*arrays}, {*arrays} - {*old}, "from_params")
-            known = {name: tuple(np.shape(x[key])) for name, x in old.items() if key in x}
-            self._check_arrays(field, arrays, known, "from_params")
-            for name, x in arrays.items():
-                entries.setdefault(name, {})[key] = x
-        return entries
+            known = {name: x[key] for name, x in old.items() if key in x}
+            self._check_arrays(field, arrays, known, named["v"], "from_params")
+        return {n: {key: named[f][n] for f, key in self.moments.items()} for n in named["v"]}
 
     def steps_of(self, states: list[ScaleByAmsgradState], b1: float, b2: float) -> int:
         """The steps that all states have taken with b1 and b2, or an error if that is not so."""
@@ -124,14 +138,19 @@ class Library(NamedTuple):
             )
 
     def _check_arrays(
-        self, field: str, arrays: Mapping[str, Any], shapes: Mapping[str, tuple], function: str
+        self,
+        field: str,
+        arrays: Mapping[str, Any],
+        known: Mapping[str, Any],
+        v: Mapping[str, Any],
+        function: str,
     ) -> None:
-        """Raise unless the arrays of a moment are real, and of the shapes that are known."""
+        """Raise unless the arrays of a moment have known shapes, and are complex only as our v."""
         for name, x in arrays.items():
             what, shape = f"{field} ({self.moments[field]}) of {name!r}", np.shape(x)
-            if np.iscomplexobj(x):
+            if np.iscomplexobj(x) and not np.iscomplexobj(v[name]):
                 raise TypeError(f"{what} is complex: {self.of_complex}")
-            if shape != (expected := shapes.get(name, shape)):
+            if shape != (expected := np.shape(known.get(name, x))):
                 hint = f": should {function} transpose it?" if shape == expected[::-1] else ""
                 raise ValueError(f"{what} has shape {shape}, expected {expected}{hint}")
 
@@ -165,6 +184,7 @@ def to_numpy(x: Any) -> np.ndarray:
         x = x.detach().cpu()
         x = x.float() if str(x.dtype) == "torch.bfloat16" else x
     x = np.asarray(x).copy()  # torch steps in place, and jax.device_put shares memory
+    x = x.view(jnp.bfloat16) if x.dtype == "V2" else x  # as Keras writes it to a file
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
 
 

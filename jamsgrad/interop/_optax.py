@@ -78,6 +78,7 @@ def to_optax(state: Tree) -> Tree:
 
     Raises:
       ValueError: if there is no `ScaleByAmsgradState`.
+      TypeError: if a parameter is complex and the state is of `convention="pytorch"`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -88,6 +89,9 @@ def to_optax(state: Tree) -> Tree:
     """
 
     def fill(old: ScaleByAmsgradState) -> optax.ScaleByAmsgradState:
+        if any(map(jnp.iscomplexobj, jax.tree.leaves(old.v))):
+            raise TypeError("optax keeps v of the magnitude, convention='pytorch' of two parts")
+
         def wide(m: jax.Array, x: jax.Array) -> jax.Array:
             x = rounding.widen(x, rounding.widest(x))
             return x.astype(m.dtype) if jnp.iscomplexobj(m) else x  # so is nu in optax

@@ -6,6 +6,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jamsgrad import _check
 from jamsgrad._optimizer import rounding
@@ -45,7 +46,9 @@ def set_schedules(tree: Tree, count: int) -> Tree:
         return getattr(part, "_fields", None) == ("count",)
 
     def at_count(part: Tree) -> Tree:
-        return jax.tree.map(lambda x: jnp.full_like(x, count), part) if is_schedule(part) else part
+        if not is_schedule(part):
+            return part
+        return jax.tree.map(lambda x: _placed(np.full(np.shape(x), count), x), part)
 
     return jax.tree.map(at_count, tree, is_leaf=is_schedule)
 
@@ -56,13 +59,17 @@ def like_old(
     """The state after `count` steps with these moments, in the dtypes and shardings of `old`."""
 
     def number(old: Tree, new: Numeric) -> Tree:
-        return jax.tree.map(lambda x: jnp.asarray(new, x.dtype), old)
+        return jax.tree.map(lambda x: _placed(new, x), old)
 
     def average(old: jax.Array, new: jax.Array) -> jax.Array:
-        return jax.device_put(jnp.asarray(new).astype(old.dtype), getattr(old, "sharding", None))
+        return _placed(new, old)
 
     def maximum(old: jax.Array, new: jax.Array) -> jax.Array:
-        return average(old, rounding.store_max(jnp.asarray(new), old.dtype))
+        if jnp.iscomplexobj(old):  # the vhat of the real parts, and that of the imaginary ones
+            real = jnp.finfo(old.dtype).dtype
+            parts = (rounding.store_max(x, real) for x in (jnp.real(new), jnp.imag(new)))
+            return _placed(lax.complex(*parts), old)
+        return _placed(rounding.store_max(jnp.asarray(new), old.dtype), old)
 
     return ScaleByAmsgradState(
         count=number(old.count, count),
@@ -72,6 +79,19 @@ def like_old(
         m_weight=number(old.m_weight, sum_of_weights("b1", b1, count)),
         v_weight=number(old.v_weight, sum_of_weights("b2", b2, count)),
     )
+
+
+def _placed(new: Tree, old: Tree) -> jax.Array:
+    """New numbers in the dtype and on the devices of an old array, committed to them if it was.
+
+    Jit takes what is not committed to wherever the other arrays are, and compiles for the two kinds
+    apart: a state that differs in that from its parameters costs a compilation, or is refused.
+    """
+    committed = getattr(old, "committed", False)
+    if not committed and getattr(new, "committed", False):
+        new = np.asarray(new)
+    new = jnp.asarray(new).astype(old.dtype)
+    return jax.device_put(new, old.sharding) if committed else new
 
 
 def sum_of_weights(name: str, b: float, count: Numeric) -> np.ndarray:

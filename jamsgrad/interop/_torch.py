@@ -17,7 +17,8 @@ _TORCH = Library(
     source="state_dict",
     names="dict(model.named_parameters())",
     moments={"m": "exp_avg", "v": "exp_avg_sq", "vhat": "max_exp_avg_sq"},
-    of_complex="torch keeps v of the real and of the imaginary part, jamsgrad v of the magnitude",
+    convention="pytorch",
+    of_complex="torch keeps v of both parts of a number, as does convention='pytorch'",
 )
 
 
@@ -63,7 +64,7 @@ def from_torch(
     Raises:
       ValueError: if the state does not fit; the message names the parameter and the error.
       TypeError: if `like` is neither the parameters nor the state of an AMSGrad optimizer, or if a
-        parameter is complex, because torch keeps one v of its real and one of its imaginary part.
+        parameter is complex and `like` is the state of another convention than "pytorch".
 
     Example:
       A layer that keeps its weight transposed, as Flax does:
@@ -124,7 +125,7 @@ def to_torch(
 
     Raises:
       ValueError: if the state does not fit the state dict; the message names the error.
-      TypeError: if a parameter is complex, as in `from_torch`.
+      TypeError: if a parameter is complex and the state is of another convention than "pytorch".
 
     Example:
       >>> import jax.numpy as jnp
@@ -163,15 +164,7 @@ def _numbers(state_dict: Any, names: Iterable[str] | None) -> dict[str, int]:
     ids = [i for group in groups for i in group["params"]]
     if names is None:
         names = [n for group in groups for n in group.get("param_names", map(str, group["params"]))]
-    names = list(names)
-    if not all(isinstance(name, str) for name in names):
-        kinds = sorted({type(name).__name__ for name in names})
-        raise ValueError(f"names must be strings, as in {_TORCH.names}, got {kinds}")
-    if len({*names}) != len(names):
-        raise ValueError(f"names must differ, got {names}")
-    if len(names) != len(ids):
-        raise ValueError(f"names has {len(names)} names, state_dict has {len(ids)} parameters")
-    return dict(zip(names, ids, strict=True))
+    return dict(zip(_TORCH.checked_names(names, len(ids)), ids, strict=True))
 
 
 def _betas(state_dict: Mapping[str, Any]) -> tuple[float, float]:

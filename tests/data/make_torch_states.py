@@ -3,9 +3,9 @@
     python -m pip install torch==2.13.0 && python tests/data/make_torch_states.py
 
 The gradients are given, not functions of the parameters, and begin with a spike, so that the
-maximum matters. Per case: `<case>/state/<number>/<key>` after step 7, `<case>/path/<name>` after
-steps 7 to 12, and in the meta the parameter groups. The names are neither sorted nor told apart by
-their shapes.
+maximum matters; complex ones are turned by TURN. Per case: `<case>/state/<number>/<key>` after step
+7, `<case>/path/<name>` after steps 7 to 12, and in the meta the parameter groups. The names are
+neither sorted nor told apart by their shapes.
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 BEFORE, AFTER = 7, 5
+TURN = 0.6 - 0.8j
 SHAPES = {
     "2.weight": (2, 2),
     "10.weight": (2, 2),
@@ -57,14 +58,18 @@ CASES = {
 
 def run(kind, hyper, named=False, group=list, dtype=torch.float64, without=None):
     """The arrays and the meta of one case."""
-    params = {name: torch.tensor(x, dtype=dtype, requires_grad=True) for name, x in START.items()}
+
+    def tensor(x, **options):
+        return torch.tensor(x * TURN if dtype.is_complex else x, dtype=dtype, **options)
+
+    params = {name: tensor(x, requires_grad=True) for name, x in START.items()}
     pairs = group(params.items())
     optimizer = kind(pairs if named else list(params.values()), **hyper)
     arrays, path = {}, []
     for t in range(BEFORE + AFTER):
         for name, p in params.items():
             skipped = t in (without or {}).get(name, ())
-            p.grad = None if skipped else torch.tensor(GRADS[name][t], dtype=dtype)
+            p.grad = None if skipped else tensor(GRADS[name][t])
         optimizer.step()
         if t >= BEFORE - 1:
             path.append({name: p.detach().numpy().copy() for name, p in params.items()})

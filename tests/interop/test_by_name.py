@@ -22,6 +22,7 @@ from torch_runs import (
     torch_state,
 )
 
+import jamsgrad
 from jamsgrad import interop
 
 
@@ -253,8 +254,12 @@ def test_to_params_that_asks_for_another_name_is_refused():
     refused(ValueError, words, to_params=lambda tree: {"b": tree["bias"]})
 
 
-def test_complex_parameters_are_refused():
+@pytest.mark.parametrize("convention", ["paper", "optax", "keras"])
+def test_complex_parameters_are_refused_where_v_is_of_the_magnitude(convention):
     params = jax.tree.map(lambda x: x.astype(complex), START)
-    refused(TypeError, r"m \(exp_avg\) of '0.bias' is complex", "complex", params)
-    with pytest.raises(TypeError, match=r"m \(exp_avg\) of '0.bias' is complex"):
-        interop.to_torch(amsgrad().init(params), torch_state("adam"), np.asarray, names=NAMES)
+    state = jamsgrad.amsgrad(0.1, convention=convention).init(params)
+    words = r"m \(exp_avg\) of '0.bias' is complex: .*, as does convention='pytorch'"
+    refused(TypeError, words, "complex", state)
+    refused(TypeError, words, "complex", START)
+    with pytest.raises(TypeError, match=words):
+        interop.to_torch(state, torch_state("adam"), np.asarray, names=NAMES)

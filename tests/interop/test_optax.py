@@ -131,6 +131,8 @@ def test_complex_parameters_of_optax():
     assert_trees_close(interop.from_optax(state, **B), expected, rtol=1e-12)
     dtypes = [x.dtype for x in jax.tree.leaves(interop.to_optax(expected))]
     assert dtypes == [x.dtype for x in jax.tree.leaves(state)]
+    with pytest.raises(TypeError, match="optax keeps v of the magnitude, convention='pytorch' of"):
+        interop.to_optax(jamsgrad.amsgrad(0.1, convention="pytorch").init(params))
 
 
 def test_a_state_of_another_optimizer_is_refused():

@@ -85,6 +85,51 @@ def test_moments_are_sharded_as_the_parameters():
             assert moment[1].sharding.is_equivalent_to(sharding, 2)
 
 
+MADE = {
+    "torch": lambda new: interop.from_torch(torch_state("adam"), new, names=NAMES),
+    "committing": lambda new: interop.from_torch(
+        torch_state("adam"), new, names=NAMES, to_params=committed
+    ),
+    "keras": lambda new: interop.from_keras(keras_variables(), new, names=NAMES),
+    "optax": lambda new: interop.from_optax(interop.to_optax(new)),
+}
+
+
+def committed(tree):
+    return jax.device_put(tree, jax.devices()[0])
+
+
+def keras_variables():
+    shapes = [START[name].shape for name in NAMES]
+    moments = [np.ones(shape) for shape in shapes for _ in "mv"] + [np.ones(s) for s in shapes]
+    return [np.int32(7), np.float64(0.1), *moments]
+
+
+def arrays_committed(tree):
+    return [x.committed for x in jax.tree.leaves(tree)]
+
+
+@pytest.mark.parametrize("source", MADE)
+@pytest.mark.parametrize("place", [lambda tree: tree, committed], ids=["free", "committed"])
+def test_arrays_are_committed_where_the_old_ones_were(place, source):
+    rule = "optax" if source == "optax" else "pytorch"
+    optimizer = jamsgrad.amsgrad(schedules.inverse_sqrt(0.1), convention=rule)
+    new = place(optimizer.init(START))
+    state = MADE[source](new)
+    moments = [x for x in jax.tree.leaves(state) if x.ndim]
+    expected = [x for x in jax.tree.leaves(new) if x.ndim]
+    assert arrays_committed(moments) == arrays_committed(expected)
+    if source != "optax":  # whose state has no weights
+        assert arrays_committed(state) == arrays_committed(new)
+    if not arrays_committed(new)[0]:
+        step = jax.jit(optimizer.update)
+        _, later = step(START, state)
+        step(START, later)
+        assert step._cache_size() == 1
+        mesh = jax.make_mesh((2,), ("x",), axis_types=(AxisType.Auto,))
+        step(jax.device_put(START, NamedSharding(mesh, PartitionSpec())), state)
+
+
 @pytest.mark.parametrize(
     ("like", "got"),
     [

@@ -17,6 +17,7 @@ from torch_runs import (
     START,
     amsgrad,
     first,
+    in_dtype,
     later,
     run,
     torch_path,
@@ -47,6 +48,7 @@ OPTIMIZERS = {
     "maximize": maximizing,
     "adamw": lambda: jamsgrad.amsgradw(0.01, **HYPER, weight_decay=0.1, convention="pytorch"),
     "fused": amsgrad,
+    "complex": amsgrad,
 }
 
 
@@ -65,10 +67,10 @@ def test_from_torch_goes_on_as_torch_does(case):
     dtype = params["0.bias"].dtype
     state = optimizer.init(params)
     state = interop.from_torch(torch_state(case), state, names=names_of(case))
-    grads = jax.tree.map(lambda g: g.astype(dtype), later(GRADS))
+    grads = in_dtype(later(GRADS), dtype)
     ours, _ = run(optimizer, params, grads, state=state)
     theirs = {name: x[1:] for name, x in path.items()}
-    if dtype == "float64":
+    if dtype != "float32":
         assert_trees_close(ours, theirs, rtol=1e-12)
     else:  # five steps of 0.01 and less, each to the rounding of a number of order 1
         assert_trees_close(ours, theirs, rtol=2e-7, atol=2e-7)
@@ -78,11 +80,11 @@ def test_from_torch_goes_on_as_torch_does(case):
 def test_from_torch_gives_the_state_of_those_who_never_left(case):
     optimizer = OPTIMIZERS[case]()
     dtype = FILE[f"{case}/path/0.bias"].dtype
-    start, grads = jax.tree.map(lambda x: x.astype(dtype), (START, GRADS))
+    start, grads = in_dtype((START, GRADS), dtype)
     new = optimizer.init(start)
     _, stayed = run(optimizer, start, {name: g[:BEFORE] for name, g in grads.items()}, state=new)
     came = interop.from_torch(torch_state(case), new, names=names_of(case))
-    tolerance = 1e-12 if dtype == "float64" else 3e-6
+    tolerance = 1e-12 if dtype != "float32" else 3e-6
     assert_trees_close(came, stayed, rtol=tolerance, atol=tolerance)
     assert [x.dtype for x in jax.tree.leaves(came)] == [x.dtype for x in jax.tree.leaves(new)]
 
@@ -127,18 +129,18 @@ def test_what_torch_does_later_is_not_seen_here(to_params):
 def test_to_torch_gives_the_state_dict_that_torch_itself_has(case):
     theirs, optimizer = torch_state(case), OPTIMIZERS[case]()
     dtype = FILE[f"{case}/path/0.bias"].dtype
-    start, grads = jax.tree.map(lambda x: x.astype(dtype), (START, GRADS))
+    start, grads = in_dtype((START, GRADS), dtype)
     _, state = run(optimizer, start, {name: g[:BEFORE] for name, g in grads.items()})
     new = {"state": {}, "param_groups": theirs["param_groups"]}
     ours = interop.to_torch(state, new, np.asarray, names=names_of(case))
     assert ours["param_groups"] == theirs["param_groups"]
-    tolerance = 1e-12 if dtype == "float64" else 3e-6
+    tolerance = 1e-12 if dtype != "float32" else 3e-6
     assert_trees_close(ours["state"], theirs["state"], rtol=tolerance, atol=tolerance)
     dtypes = [{key: x.dtype for key, x in entry.items()} for entry in ours["state"].values()]
     assert dtypes == [{key: x.dtype for key, x in e.items()} for e in theirs["state"].values()]
 
 
-@pytest.mark.parametrize("case", ["adam", "named", "groups", "float32"])
+@pytest.mark.parametrize("case", ["adam", "named", "groups", "float32", "complex"])
 def test_there_and_back_changes_no_bit(case):
     state_dict, names = torch_state(case), names_of(case)
     like = OPTIMIZERS[case]().init(first(torch_path(case)))
@@ -192,7 +194,7 @@ def test_bfloat16_moments_become_float32():
         assert np.array_equal(x, np.asarray(state[0].v[name], np.float32))
 
 
-@pytest.mark.parametrize("case", ["adam", "groups", "adamw"])
+@pytest.mark.parametrize("case", ["adam", "groups", "adamw", "complex"])
 def test_real_torch_goes_on_as_jamsgrad_does(case):
     torch = pytest.importorskip("torch", reason="torch is not among the test dependencies")
     kind = torch.optim.AdamW if case == "adamw" else torch.optim.Adam
@@ -205,11 +207,12 @@ def test_real_torch_goes_on_as_jamsgrad_does(case):
         pairs = [(name, params[name]) for _, name in zip(group["params"], rest, strict=False)]
         groups.append({"params": pairs, **own})
     optimizer = kind(groups)
-    state = interop.from_torch(state_dict, START, names=numbered)
+    start, grads = in_dtype((START, GRADS), FILE[f"{case}/path/0.bias"].dtype)
+    state = interop.from_torch(state_dict, start, names=numbered)
     optimizer.load_state_dict(interop.to_torch(state, optimizer.state_dict(), torch.tensor))
     for t in range(1, 6):
         for name, p in params.items():
-            p.grad = torch.tensor(np.array(GRADS[name][BEFORE + t - 1]))
+            p.grad = torch.tensor(np.array(grads[name][BEFORE + t - 1]))
         optimizer.step()
         for name, p in params.items():
             assert np.array_equal(p.detach().numpy(), torch_path(case)[name][t])

@@ -40,6 +40,16 @@ def torch_path(case, names=NAMES):
     return {name: FILE[f"{case}/path/{name}"] for name in names}
 
 
+def in_dtype(tree, dtype):
+    """Parameters or gradients as torch had them: complex ones are turned, see the script."""
+    turned = jnp.issubdtype(dtype, jnp.complexfloating)
+
+    def leaf(x):
+        return (jax.lax.complex(0.6 * x, -0.8 * x) if turned else x).astype(dtype)
+
+    return jax.tree.map(leaf, tree)
+
+
 def first(path):
     return {name: jnp.asarray(x[0]) for name, x in path.items()}
 

@@ -144,14 +144,52 @@ def test_the_conventions_differ():
     assert np.all(gaps > 1e-8)  # pytorch and keras differ by their eps
 
 
+def dtype_of_v(convention, dtype):
+    """Of magnitudes, which are real, or of two real numbers, as torch has it."""
+    return jnp.dtype(dtype if convention == "pytorch" else jnp.finfo(dtype).dtype)
+
+
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_complex_moments_use_the_magnitude(convention):
+def test_complex_moments_use_the_magnitude_or_both_parts(convention):
     grads = gradients((8, 3)) + 1j * gradients((8, 3), seed=1)
     expected = amsgrad(np.zeros(3, complex), grads, 0.1, **flags(convention) | HYPER)
     path, state = run(descent(convention), jnp.zeros(3, complex), grads)
     np.testing.assert_allclose(path, expected, rtol=1e-12)
-    assert state[0].v.dtype == state[0].vhat.dtype == "float64"
+    assert state[0].v.dtype == state[0].vhat.dtype == dtype_of_v(convention, complex)
     assert state[0].m.dtype == "complex128"
+
+
+@pytest.mark.parametrize("moment_dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("rule", conventions.values(), ids=conventions)
+def test_a_split_complex_parameter_is_two_real_ones(rule, moment_dtype):
+    rule = rule._replace(split_complex=True)
+    grads = jnp.asarray(gradients((8, 3)) + 1j * gradients((8, 3), seed=1), "complex64")
+    optimizer = descent(rule, moment_dtype=moment_dtype and MomentDtypes(v=moment_dtype))
+    params = {"z": jnp.ones(3, "complex64"), "x": jnp.ones(3, "float32")}
+    path, _ = run(optimizer, params, {"z": grads, "x": grads.imag})
+    split = optax.contrib.split_real_and_imaginary(descent(rule))
+    with jax.numpy_dtype_promotion("standard"):
+        theirs, _ = run(split, params["z"], grads)
+    np.testing.assert_allclose(path["z"], theirs, rtol=2e-6)
+    assert path["z"].dtype == "complex64"
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("b", ["b1", "b2"])
+def test_a_traced_decay_rate_that_has_rounded_to_1_shows_as_nan(b, convention):
+    """Nothing is averaged then: `paper` stood still in silence, the others were NaN."""
+    g = jnp.ones(3, "float32")
+
+    def update(value, schedule):
+        hyper = {b: (lambda _: value) if schedule else value}
+        optimizer = scale_by_amsgrad(**hyper, convention=convention)
+        return optimizer.update(g, optimizer.init(g))[0]
+
+    for schedule in (True, False):
+        jitted = jax.jit(partial(update, schedule=schedule))
+        assert np.isnan(jitted(jnp.float32(1 - 1e-9))).all()
+        assert np.isfinite(jitted(jnp.float32(0.999))).all()
+        assert np.isfinite(jitted(jnp.float32(1 - 2**-24))).all()
 
 
 @pytest.mark.as_users_compile
@@ -381,9 +419,10 @@ def test_the_largest_gradients_of_all_give_the_updates_of_any_constant_gradient(
     largest = float(np.finfo(dtype).max) * (1 + 1j if dtype == "complex64" else 1)
     optimizer = scale_by_amsgrad(0.9, 0.99, convention=convention)
     state = optimizer.init(jnp.zeros(1, dtype))
+    parts = 2 if state.v.dtype == "complex64" else 1  # each moves by as much as a real number
     for t in range(1, 51):
         update, state = optimizer.update(jnp.full(1, largest, dtype), state)
-        expected = (1 - 0.9**t) / np.sqrt(1 - 0.99**t) if convention == "paper" else 1.0
+        expected = (1 - 0.9**t) / np.sqrt(1 - 0.99**t) if convention == "paper" else parts**0.5
         np.testing.assert_allclose(np.abs(update), expected, rtol=1e-5)
 
 
@@ -406,7 +445,8 @@ def test_shapes_and_dtypes_are_those_of_the_parameters_and_never_change(dtype, c
     assert {x.dtype for x in jax.tree.leaves(state.m)} == {jnp.dtype(moment)}
     for moments in (state.v, state.vhat):
         assert jax.tree.map(jnp.shape, moments) == jax.tree.map(jnp.shape, params)
-        assert {x.dtype for x in jax.tree.leaves(moments)} == {jnp.dtype(real)}
+        expected = dtype_of_v(convention, moment)
+        assert {x.dtype for x in jax.tree.leaves(moments)} == {expected}
     assert state.m_weight.dtype == state.v_weight.dtype == real
     assert state.count.dtype == "int32"
 

@@ -248,8 +248,9 @@ def test_no_tree_no_dtype_and_no_shape_ever_changes(tree, grad_dtype, rule, mome
         assert leaf.shape == m.shape == v.shape == vhat.shape
         for moment, asked in zip((m, v, vhat), moment_dtype, strict=True):
             own = jnp.finfo(leaf.dtype).dtype if jnp.finfo(leaf.dtype).bits >= 32 else "float32"
-            complex_m = moment is m and leaf.dtype in ("complex64", "complex128")
-            expected = asked if asked and not (complex_m and asked == "bfloat16") else own
+            whole = moment is m or rule.split_complex
+            whole = whole and leaf.dtype in ("complex64", "complex128")
+            expected = asked if asked and not (whole and asked == "bfloat16") else own
             found = jnp.finfo(moment.dtype).dtype
             assert found == expected
-            assert jnp.issubdtype(moment.dtype, jnp.complexfloating) == complex_m
+            assert jnp.issubdtype(moment.dtype, jnp.complexfloating) == whole
