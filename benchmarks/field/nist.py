@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from _costs import evaluations
+from _report import median, table
 from jax.numpy import arctan, cos, exp, pi, sin
 
 import jamsgrad
