@@ -33,7 +33,7 @@ def counted_lbfgs() -> optax.GradientTransformationExtraArgs:
 
     def update(updates, state, params=None, **extra):
         updates, inner = lbfgs.update(updates, state.inner, params, **extra)
-        more = optax.tree.get(inner, "info").num_linesearch_steps
-        return updates, Counted(inner, (state.count + more).astype(jnp.int32))
+        more = jnp.asarray(optax.tree.get(inner, "info").num_linesearch_steps)
+        return updates, Counted(inner, state.count + more.astype(jnp.int32))
 
     return optax.GradientTransformationExtraArgs(init, update)
