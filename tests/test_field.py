@@ -74,8 +74,9 @@ def test_all_parts_are_measured_and_on_the_page(run):
 def test_the_tables_of_the_page_are_those_of_the_figures(run):
     page = run.sections((ROOT / "docs/field.md").read_text())
     for part in PARTS:
-        found = json.loads((FIELD / f"measured/{part}.json").read_text())
-        assert page[part] == run.tables(part, found)
+        file = FIELD / f"measured/{part}.json"
+        found = run.tables(part, json.loads(file.read_text())) if file.exists() else ""
+        assert page[part] == found
 
 
 @pytest.mark.parametrize("part", PARTS)
