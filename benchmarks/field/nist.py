@@ -97,7 +97,7 @@ class Fit(NamedTuple):
     def digits(self, found: np.ndarray, true: np.ndarray) -> float:
         """The digits of the worst number."""
         error = np.nan_to_num(np.max(np.abs(found - true) / np.abs(true)), nan=1.0)
-        return float(-np.log10(np.clip(error, 10.0**-MOST_DIGITS, 1.0)))
+        return float(np.abs(np.log10(np.clip(error, 10.0**-MOST_DIGITS, 1.0))))
 
 
 def fit_of(name: str) -> Fit:
@@ -245,12 +245,12 @@ def report(results: dict[str, list[dict]]) -> str:
         lines = [
             [
                 row["name"],
-                f"{row['digits']:.1f}",
+                f"{abs(row['digits']):.1f}",
                 f"{row['share']:.2f}",
                 row["minima"],
                 row["rows"],
-                f"{row['error_digits']:.1f}",
-                f"{row['gauss_newton_digits']:.1f}",
+                f"{abs(row['error_digits']):.1f}",
+                f"{abs(row['gauss_newton_digits']):.1f}",
             ]
             for row in rows
         ]
