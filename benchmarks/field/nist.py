@@ -1,6 +1,7 @@
 """NIST StRD: the 27 nonlinear fits with certified parameters, from a thousand starts each.
 
-The starts lie in the hull of NIST's two starts, widened by half its width, and x is measured in
+The starts lie in the hull of NIST's two starts, widened by half its width, or by their size and 0.1
+where the two agree, and x is measured in
 parts of that box; AMSGrad makes 200 steps, and the finish follows. The objective is the sum of
 squares over that of the data around their mean. Digits are those of the worst parameter, at most
 11. Peers go from NIST's own two starts, the second being near the solution.
@@ -122,7 +123,7 @@ def fit_of(name: str) -> Fit:
 def from_a_box(fit: Fit, n_starts: int) -> dict:
     """`multistart`, in parts of the box."""
     low, high = fit.starts.min(axis=0), fit.starts.max(axis=0)
-    half = (high - low) / 2
+    half = np.where(low < high, (high - low) / 2, np.abs(low) + 0.1)  # NIST's starts may agree
     low, high = low - half, high + half
     n = low.size
 
