@@ -1,0 +1,273 @@
+"""BBOB: the 24 functions of bbobax in two and five variables, three instances of each.
+
+A gradient search has 64 starts of an instance in the box [-5, 5]^d, and a solver of SciPy three
+runs of at most 2000 evaluations for each variable. A hit is a search that ends within the target
+of the minimum, 1e-3 or 1e-8. A search with gradients is charged until it ends, a run of SciPy until
+it hits. An evaluation is a value, with or without its gradient; a Hessian
+counts as many as there are variables.
+"""
+
+import contextlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from _costs import Counted, counted_lbfgs, evaluations
+from _report import table
+
+import jamsgrad
+from jamsgrad import amsgrad, multistart
+
+DIMENSIONS, QUICK_DIMENSIONS = (5, 2), (2,)
+INSTANCES, QUICK_FUNCTIONS = 3, ("sphere", "rosenbrock")
+N_STARTS, RUNS, BUDGET = 64, 3, 2000  # evaluations a run for each variable
+TARGETS = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-8)
+BUDGETS = (10, 100, 1000, 10_000)
+AMSGRAD = amsgrad(0.3, b2=0.99)
+SCREEN, EXPLORE = (4, 30), 60
+
+
+class Instance(NamedTuple):
+    """A function of the suite, its minimum being 0, with the numbers that make an instance."""
+
+    fun: Callable[[jax.Array, Any], jax.Array]
+    params: Any
+    n: int
+    number: int
+
+    @property
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of the box."""
+        return np.full(self.n, -5.0), np.full(self.n, 5.0)
+
+    @property
+    def key(self) -> jax.Array:
+        """The key of the starts, the same for all solvers."""
+        return jax.random.key(self.number)
+
+
+class Outcome(NamedTuple):
+    """The values that the searches reached, and the evaluations of all of them.
+
+    Until the end, or until each of the targets was hit.
+    """
+
+    values: np.ndarray
+    evaluations: int
+    until: list[int] | None = None
+
+
+Solver = Callable[[Instance], Outcome]
+
+
+def explored(instance: Instance, max_steps: int = 1000, finish: Any = "auto") -> Outcome:
+    """AMSGrad, with or without the finish."""
+    fun, params, n, _ = instance
+    found = multistart(
+        fun,
+        instance.box,
+        AMSGRAD,
+        key=instance.key,
+        n_starts=N_STARTS,
+        args=(params,),
+        max_steps=max_steps,
+        finish=finish,
+    )
+    return Outcome(found.fun, cost(found, n))
+
+
+def cost(found: jamsgrad.MultiStartResult, n: int) -> int:
+    """All evaluations of a result."""
+    n_finish = 0 if found.n_finish is None else found.n_finish
+    return int(np.sum(evaluations(found.n_steps, n_finish, n)))
+
+
+def screened(instance: Instance) -> Outcome:
+    """The best of four candidates a start after 30 steps, 60 steps more, and the finish."""
+    fun, params, n, _ = instance
+    (candidates, steps), args = SCREEN, (params,)
+    search = partial(multistart, fun, instance.box, AMSGRAD, key=instance.key, args=args)
+    if "screen" in inspect.signature(multistart).parameters:
+        found = search(n_starts=N_STARTS, screen=SCREEN, max_steps=EXPLORE)
+        return Outcome(found.fun, cost(found, n) + N_STARTS * candidates * (steps + 1))
+    first = search(n_starts=candidates * N_STARTS, max_steps=steps, finish=None)
+    best = np.argsort(np.where(np.isfinite(first.fun), first.fun, np.inf))[:N_STARTS]
+    found = search(starts=first.x[best], max_steps=EXPLORE)
+    return Outcome(found.fun, cost(first, n) + cost(found, n))
+
+
+LBFGS = counted_lbfgs()
+
+
+@partial(jax.jit, static_argnums=0)
+def _lbfgs_from(fun, starts, params, box):
+    def search(x):
+        found = jamsgrad.minimize(fun, x, LBFGS, args=(params,), bounds=box)
+        count = found.opt_state.count if isinstance(found.opt_state, Counted) else found.n_steps
+        return found.fun, count
+
+    return jax.vmap(search)(starts)
+
+
+def by_lbfgs(instance: Instance) -> Outcome:
+    """`optax.lbfgs` in a vmapped `minimize`, which hands out how often it evaluated."""
+    starts = jamsgrad.sample_starts(instance.key, N_STARTS, instance.box)
+    values, counts = _lbfgs_from(instance.fun, starts, instance.params, instance.box)
+    return Outcome(np.asarray(values), int(counts.sum()) + N_STARTS)
+
+
+class Spent(Exception):  # noqa: N818
+    """The budget of a run is spent."""
+
+
+def by_scipy(run: Callable, instance: Instance) -> Outcome:
+    """Runs of a solver of SciPy, each until it ends or its budget is spent."""
+    both = jax.jit(jax.value_and_grad(instance.fun))
+    low, high = instance.box
+    lowest = []  # of each run, after each evaluation
+    for seed in range(RUNS):
+        values: list[float] = []
+
+        def fun(x, grad=False, values=values):
+            if len(values) >= BUDGET * instance.n:
+                raise Spent
+            value, slope = both(x, instance.params)
+            values.append(float(value))
+            return (float(value), np.asarray(slope, np.float64)) if grad else float(value)
+
+        with contextlib.suppress(Spent):
+            run(fun, list(zip(low, high, strict=True)), seed)
+        lowest.append(np.minimum.accumulate(values))
+    until = [sum(min(int((a > target).sum()) + 1, a.size) for a in lowest) for target in TARGETS]
+    return Outcome(np.array([a[-1] for a in lowest]), sum(a.size for a in lowest), until)
+
+
+def differential_evolution(fun, bounds, seed):
+    """SciPy's defaults."""
+    from scipy.optimize import differential_evolution
+
+    differential_evolution(fun, bounds, rng=seed)
+
+
+def dual_annealing(fun, bounds, seed):
+    """SciPy's defaults."""
+    from scipy.optimize import dual_annealing
+
+    dual_annealing(fun, bounds, rng=seed)
+
+
+def basinhopping(fun, bounds, seed):
+    """SciPy's defaults from a random start, by L-BFGS-B with gradients of JAX."""
+    from scipy.optimize import basinhopping
+
+    low, high = np.array(bounds).T
+    local = {"method": "L-BFGS-B", "jac": True, "bounds": bounds}
+    x0 = np.random.default_rng(seed).uniform(low, high)
+    basinhopping(partial(fun, grad=True), x0, minimizer_kwargs=local, rng=seed, niter=1000)
+
+
+SOLVERS: dict[str, Solver] = {
+    "AMSGrad screened + finish": screened,
+    "AMSGrad + finish": explored,
+    "AMSGrad": partial(explored, finish=None),
+    "optax.lbfgs": by_lbfgs,
+    "SciPy differential_evolution": partial(by_scipy, differential_evolution),
+    "SciPy dual_annealing": partial(by_scipy, dual_annealing),
+    "SciPy basinhopping": partial(by_scipy, basinhopping),
+}
+
+
+def measure(solver: str, quick: bool) -> list[dict]:
+    """A row for each instance."""
+    from bbobax import bbob_suite
+
+    rows = []
+    for n in QUICK_DIMENSIONS if quick else DIMENSIONS:
+        for k, (name, problem) in enumerate(bbob_suite(num_dims=n).items()):
+            if quick and name not in QUICK_FUNCTIONS:
+                continue
+            fun = partial(_value, problem)
+            for number in range(1 if quick else INSTANCES):
+                params = problem.sample(jax.random.PRNGKey(1000 * number + k))
+                outcome = SOLVERS[solver](Instance(fun, params, n, number))
+                rows.append(
+                    {
+                        "function": name,
+                        "variables": n,
+                        "instance": number,
+                        "searches": len(outcome.values),
+                        "hits": [int((outcome.values <= target).sum()) for target in TARGETS],
+                        "evaluations": outcome.evaluations,
+                        "until": outcome.until or [outcome.evaluations] * len(TARGETS),
+                    }
+                )
+            jax.clear_caches()
+    return rows
+
+
+def _value(problem, x, params):
+    """The function, whose minimum is 0 in all instances."""
+    return problem.evaluate(jax.random.PRNGKey(0), x, params).fitness
+
+
+def report(results: dict[str, list[dict]]) -> str:
+    """The tables, for each number of variables."""
+    parts = []
+    for n in sorted({row["variables"] for rows in results.values() for row in rows}, reverse=True):
+        own = {
+            solver: [row for row in rows if row["variables"] == n]
+            for solver, rows in results.items()
+        }
+        parts += [f"### {n} variables", counted(own), reached(own), per_hit(own)]
+    return "\n\n".join(parts)
+
+
+def counted(results: dict[str, list[dict]]) -> str:
+    """How many functions and searches hit."""
+    header = ["", "functions hit to 1e-3", "to 1e-8", "searches that hit to 1e-3", "to 1e-8"]
+    header += ["searches", "million evaluations"]
+    lines = []
+    for solver, rows in results.items():
+        at = [TARGETS.index(target) for target in (1e-3, 1e-8)]
+        functions = [len({row["function"] for row in rows if row["hits"][i]}) for i in at]
+        hits = [sum(row["hits"][i] for row in rows) for i in at]
+        searches = sum(row["searches"] for row in rows)
+        million = sum(row["evaluations"] for row in rows) / 1e6
+        lines.append([solver, *functions, *hits, searches, f"{million:.2f}"])
+    return table(header, lines)
+
+
+def reached(results: dict[str, list[dict]]) -> str:
+    """The empirical distribution of run times."""
+    lines = []
+    for solver, rows in results.items():
+        times = [
+            spent / hits / row["variables"] if hits else np.inf
+            for row in rows
+            for hits, spent in zip(row["hits"], row["until"], strict=True)
+        ]
+        lines.append([solver, *(f"{np.mean(np.array(times) <= most):.2f}" for most in BUDGETS)])
+    targets = ", ".join(f"{target:g}" for target in TARGETS)
+    about = (
+        f"Share of the instances and of the targets {targets} that are expected to be hit with so "
+        "many evaluations for each variable:"
+    )
+    return f"{about}\n\n{table(['', *(f'{most:,}' for most in BUDGETS)], lines)}"
+
+
+def per_hit(results: dict[str, list[dict]]) -> str:
+    """Which functions, and at what price."""
+    lines = []
+    for name in dict.fromkeys(row["function"] for rows in results.values() for row in rows):
+        cells = []
+        for rows in results.values():
+            own = [row for row in rows if row["function"] == name]
+            at = TARGETS.index(1e-3)
+            hits, spent = (sum(row[key][at] for row in own) for key in ("hits", "until"))
+            cells.append(f"{spent / hits:,.0f}" if hits else "-")
+        lines.append([name, *cells])
+    about = "Evaluations for each hit to 1e-3, over all instances:"
+    return f"{about}\n\n{table(['', *results], lines)}"

@@ -1,0 +1,252 @@
+"""CUTEst: 60 unconstrained and 40 bounded problems of sif2jax, each from its official start.
+
+The unconstrained ones have at most 20 variables, the bounded ones at most 10. Every solver stops
+where no component of the projected gradient is above 1e-5, or after 10,000 steps; before a finish
+AMSGrad makes 1000. A problem is solved where the value is within 1e-5 max(1, |f|) of the lowest f
+that any solver found. An evaluation is a value, with or without its gradient; a Hessian counts as
+many as there are variables.
+"""
+
+import json
+import math
+import sys
+import types
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from _costs import Counted, counted_lbfgs, evaluations
+from _report import median, table
+
+import jamsgrad
+from jamsgrad import amsgrad
+
+NAMES = json.loads((Path(__file__).parent / "cutest.json").read_text())
+QUICK = 1  # problems of each kind
+GTOL, MAX_STEPS, EXPLORE, N_STARTS = 1e-5, 10_000, 1000, 64
+FACTORS = (1, 2, 4, 16, 64)
+
+
+class Problem(NamedTuple):
+    """A problem of the suite."""
+
+    fun: Callable[[jax.Array], jax.Array]
+    x0: jax.Array
+    bounds: tuple[jax.Array, jax.Array] | None
+
+
+class Outcome(NamedTuple):
+    """What a solver says of it."""
+
+    fun: float
+    success: bool
+    evaluations: int
+
+
+Solver = Callable[[Problem], Outcome]
+
+
+def searched(
+    optimizer: optax.GradientTransformation, max_steps: int = MAX_STEPS, finish: Any = None
+) -> Solver:
+    """`minimize` with this optimizer."""
+
+    def solve(problem: Problem) -> Outcome:
+        found = jamsgrad.minimize(
+            problem.fun,
+            problem.x0,
+            optimizer,
+            bounds=problem.bounds,
+            gtol=GTOL,
+            max_steps=max_steps,
+            finish=finish,
+        )
+        n_finish = 0 if finish is None else int(found.n_finish)
+        cost = evaluations(int(found.n_steps), n_finish, problem.x0.size)
+        if isinstance(found.opt_state, Counted):  # not one for each step
+            cost += int(found.opt_state.count) - (int(found.n_steps) - n_finish)
+        return Outcome(float(found.fun), bool(found.success), cost)
+
+    return solve
+
+
+def from_many_starts(problem: Problem) -> Outcome:
+    """`multistart` from the official start and others; AMSGrad and the finish."""
+    if problem.bounds is None:
+        raise NotImplementedError("without a box there is nothing to draw starts from")
+    x0, (low, high) = problem.x0, problem.bounds
+    reach = 2 * jnp.maximum(1, jnp.abs(x0))  # where there is no bound
+    low = jnp.where(jnp.isfinite(low), low, jnp.minimum(x0, high) - reach)
+    high = jnp.where(jnp.isfinite(high), high, jnp.maximum(x0, low) + reach)
+    starts = low + (high - low) * np.random.default_rng(0).random((N_STARTS, x0.size))
+    starts = jnp.clip(starts.at[0].set(x0), *problem.bounds)
+    found = jamsgrad.multistart(
+        problem.fun, problem.bounds, amsgrad(0.1), starts=starts, gtol=GTOL, max_steps=EXPLORE
+    )
+    best = found.best
+    cost = evaluations(found.n_steps, found.n_finish, x0.size).sum()
+    return Outcome(float(best.fun), bool(best.success), int(cost))
+
+
+def optimistix_bfgs(problem: Problem) -> Outcome:
+    """Optimistix, whose tolerances are on the steps and the values."""
+    import optimistix
+
+    if problem.bounds is not None:
+        raise NotImplementedError("optimistix has no bounds for BFGS")
+    solution = optimistix.minimise(
+        lambda x, _: problem.fun(x),
+        optimistix.BFGS(rtol=1e-8, atol=1e-8),
+        problem.x0,
+        max_steps=MAX_STEPS,
+        throw=False,
+    )
+    success = solution.result == optimistix.RESULTS.successful
+    return Outcome(
+        float(problem.fun(solution.value)), bool(success), int(solution.stats["num_steps"])
+    )
+
+
+def scipy_lbfgsb(problem: Problem) -> Outcome:
+    """SciPy, with the gradients of JAX."""
+    import scipy.optimize
+
+    both = jax.jit(jax.value_and_grad(problem.fun))
+    found = scipy.optimize.minimize(
+        lambda x: tuple(np.asarray(a, np.float64) for a in both(x)),
+        np.asarray(problem.x0),
+        jac=True,
+        bounds=None if problem.bounds is None else scipy.optimize.Bounds(*problem.bounds),
+        method="L-BFGS-B",
+        options={"maxiter": MAX_STEPS, "maxfun": 10 * MAX_STEPS, "gtol": GTOL, "ftol": 0},
+    )
+    return Outcome(float(found.fun), bool(found.success), int(found.nfev))
+
+
+SOLVERS: dict[str, Solver] = {
+    "AMSGrad + finish": searched(amsgrad(0.1), EXPLORE, "auto"),
+    "AMSGrad + finish, 64 starts": from_many_starts,
+    "optax.lbfgs": searched(counted_lbfgs()),
+    "optax.lbfgs + finish": searched(counted_lbfgs(), finish="auto"),
+    "SciPy L-BFGS-B": scipy_lbfgsb,
+    "optimistix BFGS": optimistix_bfgs,
+    "optax.adam": searched(optax.adam(0.1)),
+    **{f"AMSGrad {name}": searched(amsgrad(0.1, convention=name)) for name in jamsgrad.conventions},
+}
+
+
+def measure(solver: str, quick: bool) -> list[dict]:
+    """A row for each problem that this solver takes."""
+    rows = []
+    for kind, names in NAMES.items():
+        for name in names[:QUICK] if quick else names:
+            problem = problem_of(name, kind)
+            try:
+                outcome = SOLVERS[solver](problem)
+            except NotImplementedError:
+                break
+            start = float(problem.fun(problem.x0))
+            rows.append({"kind": kind, "name": name, "start": start, **outcome._asdict()})
+            jax.clear_caches()  # a hundred problems fill the memory
+    return rows
+
+
+def problem_of(name: str, kind: str) -> Problem:
+    """The problem of this name."""
+    without_what_no_list_names()
+    from sif2jax import cutest
+
+    problem = getattr(cutest, name)()
+    x0, args = jnp.asarray(problem.y0, float), problem.args
+    bounds = None
+    if kind == "bounded":
+        bounds = tuple(
+            jnp.broadcast_to(jnp.asarray(end, x0.dtype), x0.shape) for end in problem.bounds
+        )
+        x0 = jnp.clip(x0, *bounds)
+    return Problem(lambda x: problem.objective(x, args), x0, bounds)
+
+
+def without_what_no_list_names() -> None:
+    """Replace the wings of sif2jax that are not needed: their import takes over a minute."""
+
+    def anything(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return () if name.endswith("_problems") else tuple
+
+    for wing in ("constrained_minimisation", "quadratic_problems", "nonlinear_equations"):
+        module = types.ModuleType(f"sif2jax.cutest._{wing}")
+        module.__getattr__ = anything
+        sys.modules.setdefault(module.__name__, module)
+
+
+def report(results: dict[str, list[dict]]) -> str:
+    """The tables: how many, how fast, and which not."""
+    lowest: dict[str, float] = {}
+    for row in chain(*results.values()):
+        known = lowest.get(row["name"], math.inf)
+        lowest[row["name"]] = min(known, row["fun"]) if math.isfinite(row["fun"]) else known
+    solved = {
+        solver: {
+            row["name"]: row["evaluations"]
+            for row in rows
+            if row["fun"] <= lowest[row["name"]] + 1e-5 * max(1, abs(lowest[row["name"]]))
+        }
+        for solver, rows in results.items()
+    }
+    tried = {solver: {row["name"] for row in rows} for solver, rows in results.items()}
+    kinds = {
+        kind: [name for name in names if any(name in all_ for all_ in tried.values())]
+        for kind, names in NAMES.items()
+    }
+    header = ["", *chain(*([f"{kind}: solved", "median evaluations"] for kind in NAMES))]
+    header.append("successes above their start")
+    counts = []
+    for solver, rows in results.items():
+        cells = []
+        for names in kinds.values():
+            own = [solved[solver][name] for name in names if name in solved[solver]]
+            among = tried[solver].intersection(names)
+            cells += [
+                f"{len(own)} of {len(among)}" if among else "",
+                round(median(own)) if own else "",
+            ]
+        above = sum(row["success"] and not row["fun"] <= row["start"] for row in rows)
+        counts.append([solver, *cells, above])
+
+    fewest = {
+        name: min(own[name] for own in solved.values() if name in own)
+        for name in chain(*kinds.values())
+    }
+    profile = [
+        [f"{solver}, {kind}"]
+        + [
+            f"{np.mean([own.get(name, np.inf) <= factor * fewest[name] for name in names]):.2f}"
+            for factor in FACTORS
+        ]
+        for kind, names in kinds.items()
+        for solver, own in solved.items()
+        if tried[solver].intersection(names)
+    ]
+    unsolved = [
+        [solver, " ".join(sorted(tried[solver] - solved[solver].keys())) or "none"]
+        for solver in results
+    ]
+    within = [f"within {factor} times" if factor > 1 else "fewest" for factor in FACTORS]
+    profiles = (
+        "Share of the problems solved with so many times the fewest evaluations of any solver:"
+    )
+    return "\n\n".join(
+        [
+            table(header, counts),
+            profiles,
+            table(["", *within], profile),
+            table(["", "not solved"], unsolved),
+        ]
+    )
