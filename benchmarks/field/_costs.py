@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-VALUES = 6  # that a step of `newton` tries, besides the one that it has
+VALUES = 8  # that a step of `newton` tries, besides the one that it has
 
 
 def evaluations(n_steps, n_finish, n_variables):

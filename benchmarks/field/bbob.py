@@ -8,7 +8,6 @@ counts as many as there are variables.
 """
 
 import contextlib
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -90,13 +89,8 @@ def screened(instance: Instance) -> Outcome:
     fun, params, n, _ = instance
     (candidates, steps), args = SCREEN, (params,)
     search = partial(multistart, fun, instance.box, AMSGRAD, key=instance.key, args=args)
-    if "screen" in inspect.signature(multistart).parameters:
-        found = search(n_starts=N_STARTS, screen=SCREEN, max_steps=EXPLORE)
-        return Outcome(found.fun, cost(found, n) + N_STARTS * candidates * (steps + 1))
-    first = search(n_starts=candidates * N_STARTS, max_steps=steps, finish=None)
-    best = np.argsort(np.where(np.isfinite(first.fun), first.fun, np.inf))[:N_STARTS]
-    found = search(starts=first.x[best], max_steps=EXPLORE)
-    return Outcome(found.fun, cost(first, n) + cost(found, n))
+    found = search(n_starts=N_STARTS, screen=SCREEN, max_steps=EXPLORE)
+    return Outcome(found.fun, cost(found, n) + N_STARTS * candidates * (steps + 1))
 
 
 LBFGS = counted_lbfgs()
