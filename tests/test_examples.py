@@ -30,11 +30,14 @@ EXAMPLES = {  # name: arguments, and the files it writes
     "tune_learning_rate.py": ([], ["tune_learning_rate.png"]),
     "from_pytorch.py": ([], ["from_pytorch.png"]),
     "fit_model.py": (["--starts", "300", "--devices", "8"], ["fit_model.png"]),
+    "fit_ode.py": (["--starts", "4"], ["fit_ode.png"]),
+    "nist.py": (["--starts", "30", "Misra1a", "Rat43"], []),
     "sharded_training.py": (["--steps", "20"], []),
     "train_digits.py": (["--seeds", "1"], ["train_digits.png"]),
     "train_potential.py": (["--steps", "40"], ["train_potential.png"]),
 }
 NEEDS = {  # command line: modules that are not among the test dependencies, and what to install
+    ("fit_ode.py",): (("diffrax",), "-e '.[ode]'"),
     ("from_pytorch.py",): (("torch",), "torch"),
     ("train_digits.py",): (("flax", "sklearn"), "-e '.[training]'"),
     ("train_digits.py", "--equinox"): (("equinox", "sklearn"), "-e '.[training]'"),
@@ -208,6 +211,27 @@ def test_the_true_parameters_are_found(run):
     chi2, free = map(float, re.search(r"chi\^2 = (\S+) with (\S+) degrees", printed).groups())
     assert abs(chi2 - free) < 3 * np.sqrt(2 * free)
     assert len(re.findall(r" % \(", printed)) > 2  # several optima, else one start would do
+
+
+def test_the_true_rates_are_found(run):
+    printed = run("fit_ode.py")[0]
+    rows = re.findall(r"^([A-D]{2}) +(\S+) +(\S+) ± +(\S+)$", printed, re.MULTILINE)
+    assert [name for name, *_ in rows] == ["AB", "BA", "BC", "CB", "CD", "DC"]
+    true, found, error = np.array([row[1:] for row in rows], float).T
+    assert (np.abs(found - true) < 3 * error).all()
+    name, low, high = re.search(
+        r"^([A-D]{2}) is between (\S+) and (\S+) \(", printed, re.M
+    ).groups()
+    assert float(low) < dict(zip([row[0] for row in rows], found, strict=True))[name] < float(high)
+
+
+def test_certified_digits_are_found(run):
+    rows = re.findall(r"^(\w+) +(\S+)% +(\S+) +(\S+) ", run("nist.py")[0], re.MULTILINE)
+    assert [name for name, *_ in rows] == ["Misra1a", "Rat43"]
+    shares, digits, of_errors = np.array([row[1:] for row in rows], float).T
+    assert (shares >= 50).all()
+    assert (digits >= 8).all()
+    assert (of_errors >= 6).all()
 
 
 def test_shared_out_state_gives_the_losses_of_one_device(run):
