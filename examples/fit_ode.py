@@ -16,7 +16,6 @@ values, the best fit over the data, and the profile. Needs the extra `ode`.
 import argparse
 from pathlib import Path
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -24,6 +23,11 @@ import numpy as np
 
 import jamsgrad
 from jamsgrad import plots
+
+try:
+    import diffrax
+except ImportError:
+    raise SystemExit("This example needs diffrax: python -m pip install -e '.[ode]'") from None
 
 NOISE = 0.01
 TRUE = {"AB": 1.0, "BA": 0.3, "BC": 2.0, "CB": 0.8, "CD": 0.5, "DC": 0.1}

@@ -7,11 +7,11 @@ from jamsgrad import interop as interop
 from jamsgrad import problems as problems
 from jamsgrad import schedules as schedules
 from jamsgrad._minima.minimum import Minimum as Minimum
+from jamsgrad._minima.profile import Profile as Profile
 from jamsgrad._multistart.basin_map import basin_map as basin_map
 from jamsgrad._multistart.basins import BasinMap as BasinMap
 from jamsgrad._multistart.drive import Progress as Progress
 from jamsgrad._multistart.multistart import multistart as multistart
-from jamsgrad._multistart.profile import Profile as Profile
 from jamsgrad._multistart.profile import profile as profile
 from jamsgrad._multistart.result import MultiStartResult as MultiStartResult
 from jamsgrad._multistart.starts import sample_starts as sample_starts

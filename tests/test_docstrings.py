@@ -26,9 +26,11 @@ def of_module(module):
 
 
 def methods(name, kind):
-    for member in vars(kind):
-        method = getattr(kind, member)
-        if member[0] != "_" and (inspect.isfunction(method) or inspect.ismethod(method)):
+    for member in dir(kind):  # inherited ones, too
+        method = getattr(kind, member, None)
+        if member[0] == "_" or not (inspect.isfunction(method) or inspect.ismethod(method)):
+            continue
+        if method.__module__.startswith("jamsgrad"):
             yield f"{name}.{member}", method
 
 

@@ -166,7 +166,12 @@ def test_a_run_moves_from_torch_to_jax_and_back(run):
 @pytest.mark.parametrize("command", NEEDS, ids=" ".join)
 def test_an_example_without_its_packages_says_which(command, tmp_path, monkeypatch):
     (needed, *_), package = NEEDS[command]
-    for module in ("torch", "flax", "equinox"):  # those that were not chosen are not asked for
+    for module in (
+        "torch",
+        "flax",
+        "equinox",
+        "diffrax",
+    ):  # those that were not chosen are not asked for
         monkeypatch.setitem(sys.modules, module, None)
     ran = execute(*command, "--out", tmp_path)
     assert ran.returncode == 1

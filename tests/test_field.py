@@ -158,7 +158,7 @@ def test_digits_are_those_of_the_worst_number(run):
 def test_what_a_search_costs(run):
     costs = importlib.import_module("_costs")
     assert costs.evaluations(100, 0, 5) == 101
-    assert costs.evaluations(100, 10, 5) == 91 + 10 * (1 + 5 + 6)
+    assert costs.evaluations(100, 10, 5) == 91 + 10 * (1 + 5 + 8)
 
 
 def test_line_searches_are_counted(run):

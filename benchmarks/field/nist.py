@@ -3,7 +3,8 @@
 The starts lie in the hull of NIST's two starts, widened by half its width, or by their size and 0.1
 where the two agree, and x is measured in parts of that box; AMSGrad makes 200 steps, and the finish
 follows. The objective is the sum of squares over that of the data around their mean. Digits are
-those of the worst parameter, at most 11; the terms of Lanczos's sums are put in NIST's order. Peers go from NIST's own two starts, the second being near the solution.
+those of the worst parameter, at most 11; the terms of Lanczos's sums are put in NIST's order. Peers
+go from NIST's own two starts, the second being near the solution.
 
 The data are works of the US government: https://www.itl.nist.gov/div898/strd/nls/nls_main.shtml.
 """

@@ -193,7 +193,8 @@ def newton_step(
     damping = state.damping[:, None] * tried
     bounded = xp.isfinite(high - low) & (low < high)
     reach = xp.where(bounded, high - low, xp.maximum(xp.abs(x), 1))
-    steps, convex = _tries(*map(fixed, xp.linalg.eigh(scaled)), grad / unit, damping, unit * reach)
+    curvatures, axes = map(fixed, xp.linalg.eigh(scaled))
+    steps, convex = _tries(curvatures, axes, grad / unit, damping, unit * reach)
     steps = steps / unit[:, None]
     points = xp.clip(x[:, None] + steps, low[:, None], high[:, None])
     points = xp.where(held[:, None], x[:, None], points)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from jamsgrad._multistart.profile import Profile
+from jamsgrad._minima.profile import Profile
 from jamsgrad.plots import _axes
 
 
