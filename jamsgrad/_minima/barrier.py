@@ -9,6 +9,7 @@ import numpy as np
 from jamsgrad._minima.objective import RowObjective
 
 _CHANGE, _ULPS, _NOISE, _CANCELLED = 1e-2, 16, 8, 64  # of the inequality in `_short`
+_SAME = 1e-10  # of the scale: points that agree to ten digits are of one well
 _CLOSE = 1e-6  # of the scale: wells are not so near that they pass for noise
 _ALONG = 33  # points on the line, its ends among them
 _DIRECTIONS = 4  # directions aside
@@ -47,13 +48,15 @@ def between(
     every coordinate (radii are parts of the scale), a rise counts as a barrier only above the sum
     of 1 % of the typical change over that distance, of rounding error, and of the roughness of the
     values: see `_short`. On a longer one there may be other wells, so every rise above rounding
-    counts. A value that is not finite is a barrier, too. Points that agree to rounding are never
-    divided. Lines are straight, or parabolas whose middles lie `bends` aside, which count as short.
+    counts. A value that is not finite is a barrier, too. Points that agree to rounding, or to
+    ten digits of the scale, are never divided. Lines are straight, or parabolas whose middles lie
+    `bends` aside, which count as short.
     """
     result = Between.nothing(len(a))
     eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(objective.like))
     size = np.maximum(np.abs(a), objective.scale)
-    differ = (np.abs(b - a) > _ULPS * eps * size).any(axis=1)
+    same = np.maximum(_ULPS * eps * size, _SAME * objective.scale)
+    differ = (np.abs(b - a) > same).any(axis=1)
     # As halves, because the difference of two points may be larger than numbers get.
     short = (np.abs(b / 2 - a / 2) <= _NEAR / 2 * radius * objective.scale).all(axis=1)
     n_pairs = max(1, min(_PAIRS, _NUMBERS // (a.shape[1] * (_ALONG + 2 * _DIRECTIONS))))

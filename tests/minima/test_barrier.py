@@ -101,3 +101,23 @@ def test_residuals_that_cancel_make_no_minima(large):
 
     x = around([[0.0, 0.0]], [60], noise=1e-8)
     assert [m.count for m in found(fun, x, ([-1, -1], [1, 1]))] == [60]
+
+
+def test_far_from_zero_wells_are_as_wide_as_their_box():
+    """Of x near 1e9 ten digits are a tenth of the box, in which there are two wells."""
+
+    def fun(x):
+        return ((x[0] - 1e9) / 0.02) ** 2 * ((x[0] - 1e9 - 0.1) / 0.02) ** 2 + x[1] ** 2
+
+    x = around([[1e9, 0.0], [1e9 + 0.1, 0.0]], [30, 20], noise=1e-3)
+    assert sorted(m.count for m in found(fun, x, ([1e9 - 0.5, -1], [1e9 + 0.5, 1]))) == [20, 30]
+
+
+def test_ends_that_agree_to_ten_digits_are_one_whatever_the_noise():
+    """Noise of 1e-6, larger than any bowl of the width of the ends."""
+
+    def fun(x):
+        return jnp.sum(x**2) + 1e-6 * jnp.sin(1e17 * x[0])
+
+    x = around([[0.3, 0.0]], [50], noise=2e-12)
+    assert [m.count for m in found(fun, x, ([-1, -1], [1, 1]))] == [50]
