@@ -10,7 +10,8 @@ A and C are measured, with noise of known size. The rates may be of any magnitud
 searched on a log scale; the table shows their logarithms. Prints the optima and how often each was
 found, the rates with their standard errors, and the interval of the worst known one by a profile:
 all other rates are fitted again for each of its values. Draws the searches in the order of their
-values, the best fit over the data, and the profile. Needs the extra `ode`.
+values, the best fit over the data, and the profile. Needs the extra `ode`, and a few minutes, most
+of them to compile.
 """
 
 import argparse
