@@ -29,7 +29,7 @@ class Minimum(NamedTuple):
       x: its best point, a tree of NumPy arrays.
       fun: the value there.
       count: how many searches ended in it.
-      hit_rate: count / all searches.
+      hit_rate: count / all searches, from starts as they were drawn, or chosen by `screen`.
       hit_rate_interval: the 95 % Wilson interval of the hit rate, (low, high). It holds for
         independent starts (`starts="uniform"`). Sobol and Latin hypercube starts spread more evenly
         than chance, so that for them it is usually too wide. For a grid (`basin_map`) or starts of
