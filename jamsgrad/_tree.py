@@ -81,6 +81,16 @@ def where(condition: jax.Array | np.bool, a: Tree, b: Tree) -> Tree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), a, b)
 
 
+def where_rows(which: Tree, a: Tree, b: Tree) -> Tree:
+    """`where` with a condition for each row, of arrays of JAX or of NumPy."""
+    xp: Any = which.__array_namespace__()
+
+    def leaf(a: Tree, b: Tree) -> Tree:
+        return xp.where(xp.expand_dims(which, tuple(range(which.ndim, a.ndim))), a, b)
+
+    return jax.tree.map(leaf, a, b)
+
+
 def full_like(tree: Tree, value: Numeric) -> Tree:
     """A tree of arrays of one value; `tree` may hold `jax.ShapeDtypeStruct`."""
     return jax.tree.map(lambda leaf: jnp.full(leaf.shape, value, leaf.dtype), tree)

@@ -1,5 +1,6 @@
 """What many searches say about the minima of a function."""
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import jax
@@ -19,6 +20,7 @@ from jamsgrad._tree import Tree
 Found = tuple[tuple[Minimum, ...], np.ndarray]
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class Evidence(HasRecord[np.ndarray]):
     """The parts of a `MultiStartResult` that say what was found."""
 
@@ -28,7 +30,7 @@ class Evidence(HasRecord[np.ndarray]):
     seconds: float
     compile_seconds: float
     _plan: Plan
-    _known: Found | None
+    _known: Found | None = None
 
     @cached_property
     def order(self) -> np.ndarray:

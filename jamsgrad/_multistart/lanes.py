@@ -18,7 +18,7 @@ from jax.experimental.layout import Layout, with_layout_constraint
 from jamsgrad._search.step import Record, Search, State
 from jamsgrad._search.stopping import Status
 from jamsgrad._search.task import Point, Task
-from jamsgrad._tree import Numeric, Tree, where
+from jamsgrad._tree import Numeric, Tree, where, where_rows
 
 
 class Queue(NamedTuple):
@@ -97,7 +97,7 @@ def engine(task: Task, n_lanes: int, steps_per_round: Numeric, costly: bool = Fa
             serves = jnp.where(begins, queue.taken + place, queue.serves)
             fresh = lanes.init(take(starts, serves))
             begins = begins if together else begins & (serves < n_starts)
-            states = (where if together else _each)(begins, fresh, queue.lanes)
+            states = (where if together else where_rows)(begins, fresh, queue.lanes)
             states = run(lanes, _lanes_last(states))
             busy, ended = serves < n_starts, lanes.ended(states)
             records = put(queue.records, serves, busy, lanes.record(states))
@@ -207,13 +207,6 @@ def batched_axes(function: Callable[[Tree], Tree], xs: Tree) -> Any:
 
     jax.eval_shape(jax.vmap(lambda x: look(function(x))), xs)
     return axes
-
-
-def _each(which: jax.Array, new: Tree, old: Tree) -> Tree:
-    """`where` with one condition per row."""
-    return jax.tree.map(
-        lambda a, b: jnp.where(jnp.expand_dims(which, range(1, a.ndim)), a, b), new, old
-    )
 
 
 def _rows_first(rows: jax.Array) -> jax.Array:

@@ -24,7 +24,7 @@ from jamsgrad._multistart.plan import Plan, Screen, as_screen
 from jamsgrad._multistart.result import MultiStartResult, result_of
 from jamsgrad._multistart.run import Load, Save, Watch, run
 from jamsgrad._multistart.starts import Sampler, draws_of, starts_and_box
-from jamsgrad._search.finish import Finish, finisher
+from jamsgrad._search.finish import Finish
 from jamsgrad._search.minimize import StopOptions, checked_task, stop_by
 from jamsgrad._search.stopping import Status
 from jamsgrad._tree import PRNGKey, Tree
@@ -160,7 +160,6 @@ def multistart(
     when, how = stop_by("multistart", stop), as_screen(screen)
     candidates, box = copied(starts_and_box(key, n_starts, bounds, starts, how.n_candidates))
     task = checked_task(fun, optimizer, copied(args), box, when)
-    finisher(finish, jax.tree.map(lambda leaf: leaf[0], candidates))  # or an error
     plan = Plan(task, finish, how, lanes, mesh, draws_of(key, starts, box))
     keep = None if checkpoint is None else partial(_kept, checkpoint, candidates, how)
     watch = Watch(over, progress, callback, keep, checkpoint_every)

@@ -17,12 +17,11 @@ from jamsgrad._jit import as_searched
 from jamsgrad._multistart import archive
 from jamsgrad._multistart.devices import in_a_row, on_host
 from jamsgrad._multistart.drive import interruptible
-from jamsgrad._multistart.evidence import Evidence, Found
+from jamsgrad._multistart.evidence import Evidence
 from jamsgrad._multistart.plan import Plan, Screen
 from jamsgrad._multistart.run import Run, Watch, gone_on, run
 from jamsgrad._multistart.starts import sample_starts
 from jamsgrad._search.minimize import Result, StopOptions, checked_task, minimize, stop_by
-from jamsgrad._search.step import Record
 from jamsgrad._tree import Tree
 
 
@@ -57,14 +56,7 @@ class MultiStartResult(Evidence):
       about 0%, at most 24%
     """
 
-    starts: Tree
-    record: Record[np.ndarray]
-    lane_efficiency: float
-    seconds: float
-    compile_seconds: float
-    _plan: Plan
     interrupted: bool = False
-    _known: Found | None = None
     _fun: Callable[..., Tree] | None = None  # as it was given, to be pickled
 
     def __getstate__(self) -> dict[str, Tree]:
@@ -257,15 +249,16 @@ class MultiStartResult(Evidence):
         candidates = jax.tree.map(lambda leaf: leaf[k * n_before :], drawn)
         with as_searched(plan.task.fun):
             came = run(plan, candidates, Watch())
-        steps, executed = zip(_steps(self), _steps(came), strict=True)
+        last = result_of(came, plan, began, None)
+        steps, executed = zip(_steps(self), _steps(last), strict=True)
         found = replace(
             self,
-            starts=_appended(self.starts, came.starts),
-            record=_appended(_counted(self.record), _counted(came.record)),
+            starts=_appended(self.starts, last.starts),
+            record=_appended(*(one.record._replace(n_finish=one.n_finish) for one in (self, last))),
             lane_efficiency=sum(steps) / max(sum(executed), 1),
-            seconds=self.seconds + came.seconds,
-            compile_seconds=self.compile_seconds + time.perf_counter() - began - came.seconds,
-            interrupted=self.interrupted or came.interrupted,
+            seconds=self.seconds + last.seconds,
+            compile_seconds=self.compile_seconds + last.compile_seconds,
+            interrupted=self.interrupted or last.interrupted,
             _known=None,
         )
         if came.error is not None:
@@ -367,16 +360,10 @@ def result_of(
     )
 
 
-def _steps(found: MultiStartResult | Run) -> tuple[int, float]:
+def _steps(found: MultiStartResult) -> tuple[int, float]:
     """How many steps there are to show for, and about how many were executed."""
     n_steps = int(found.record.n_steps.sum(dtype=np.int64))
     return n_steps, n_steps / found.lane_efficiency if found.lane_efficiency else 0
-
-
-def _counted(record: Record[np.ndarray]) -> Record[np.ndarray]:
-    """The record with a number of finishing steps for each search."""
-    n = record.n_finish
-    return record._replace(n_finish=0 * record.n_steps if n is None else n)
 
 
 def _appended(first: Tree, last: Tree) -> Tree:

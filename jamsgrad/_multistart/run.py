@@ -25,7 +25,7 @@ from jamsgrad._multistart.drive import (
     until,
 )
 from jamsgrad._multistart.lanes import Queue
-from jamsgrad._multistart.plan import Plan
+from jamsgrad._multistart.plan import Plan, Screen
 from jamsgrad._multistart.polish import polished
 from jamsgrad._multistart.screening import screened
 from jamsgrad._search.finish import finisher, finishing, joined, may_finish
@@ -91,11 +91,10 @@ def run(plan: Plan, candidates: Tree, watch: Watch) -> Run:
         ctrl_c = stack.enter_context(interruptible())
         task = read(plan.task, candidates)
         if plan.screen.screens:
-            short = task._replace(stop=task.stop._replace(max_steps=plan.screen.n_steps))
-            screening = _Screening(short, mesh, lanes, ctrl_c, watch.over)
             with ctrl_c.held():
-                starts = screened(candidates, plan.screen.n_candidates, screening.search)
-            before = screening.seconds
+                starts, before = _chosen(
+                    candidates, task, plan.screen, mesh, lanes, ctrl_c, watch.over
+                )
         program = Program(task, starts, mesh, lanes)
         load, save = _NOWHERE if watch.keep is None else stack.enter_context(watch.keep(program))
         program, queue = load(program)
@@ -164,21 +163,26 @@ def _finished(
     return polished(record, on_host(task), may_finish(record), lanes, is_over)
 
 
-class _Screening:
-    """Short searches, and how many seconds they took."""
+def _chosen(
+    candidates: Tree,
+    task: Task,
+    screen: Screen,
+    mesh: Mesh,
+    lanes: int | None,
+    ctrl_c: CtrlC,
+    over: float,
+) -> tuple[Tree, float]:
+    """Where the best candidate of each start came to, and the seconds that took."""
+    task = task._replace(stop=task.stop._replace(max_steps=screen.n_steps))
+    seconds = []
 
-    def __init__(
-        self, task: Task, mesh: Mesh, lanes: int | None, ctrl_c: CtrlC, over: float
-    ) -> None:
-        self._program = partial(Program, task, mesh=mesh, lanes=lanes)
-        self._until, self.seconds = (ctrl_c, over), 0.0
-
-    def search(self, starts: Tree) -> Record[np.ndarray]:
-        """The records of searches from these starts."""
-        program = self._program(starts)
-        queue, seconds = _driven(program, *self._until)
-        self.seconds += seconds
+    def search(starts: Tree) -> Record[np.ndarray]:
+        program = Program(task, starts, mesh, lanes)
+        queue, took = _driven(program, ctrl_c, over)
+        seconds.append(took)
         return program.collect(queue)[0]
+
+    return screened(candidates, screen.n_candidates, search), sum(seconds)
 
 
 def _driven(program: Program, ctrl_c: CtrlC, over: float) -> tuple[Queue, float]:

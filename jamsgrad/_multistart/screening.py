@@ -7,7 +7,7 @@ import numpy as np
 
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Status
-from jamsgrad._tree import Tree
+from jamsgrad._tree import Tree, where_rows
 
 
 def screened(candidates: Tree, k: int, search: Callable[[Tree], Record[np.ndarray]]) -> Tree:
@@ -29,9 +29,4 @@ def screened(candidates: Tree, k: int, search: Callable[[Tree], Record[np.ndarra
 
 def _better(old: Record[np.ndarray], new: Record[np.ndarray]) -> Record[np.ndarray]:
     """Of each two searches the one with the lower value."""
-    lower = (new.fun < old.fun) | np.isnan(old.fun)
-
-    def pick(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.where(lower.reshape(-1, *[1] * (a.ndim - 1)), b, a)
-
-    return jax.tree.map(pick, old, new)
+    return where_rows((new.fun < old.fun) | np.isnan(old.fun), new, old)

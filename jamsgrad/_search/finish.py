@@ -12,7 +12,7 @@ from jamsgrad._search.newton import MOST, ULPS, newton, newton_state
 from jamsgrad._search.step import Record
 from jamsgrad._search.stopping import Auto, Status, Stop, gradient_tolerance
 from jamsgrad._search.task import Task
-from jamsgrad._tree import Tree, as_vector
+from jamsgrad._tree import Tree, as_vector, where_rows
 
 STEPS = 100  # at most: two or three where the search had converged, more in a curved valley
 Finish = optax.GradientTransformation | Literal["auto"] | None
@@ -70,12 +70,7 @@ def joined(first: Record, last: Record, stop: Stop) -> Record:
     status = xp.where(exact, int(Status.ROUNDING), status)
     status = xp.where(met, int(Status.GTOL), status)
     goes_on = may_finish(first) & (~had_converged | ~failed | lower)
-
-    def pick(a: Tree, b: Tree) -> Tree:
-        which = goes_on.reshape(goes_on.shape + (1,) * (a.ndim - goes_on.ndim))
-        return xp.where(which, a, b)
-
     n_finish = last.n_steps
     last = last._replace(status=status, n_steps=first.n_steps + n_finish, n_finish=None)
-    record = jax.tree.map(pick, last, first._replace(n_finish=None))
-    return record._replace(n_finish=pick(n_finish, 0 * n_finish))
+    record = where_rows(goes_on, last, first._replace(n_finish=None))
+    return record._replace(n_finish=xp.where(goes_on, n_finish, 0 * n_finish))
