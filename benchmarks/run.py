@@ -1,12 +1,10 @@
-"""Every benchmark in one go: one Markdown report, and the README's tables made from it.
+"""Every benchmark in one go: one Markdown report.
 
     python benchmarks/run.py [--quick] [--out report.md] [NAME ...]
-    python benchmarks/run.py --readme [--out report.md]
 
-The first runs each benchmark in a process of its own and writes what it prints into the report;
-with names only those, and the report keeps its other chapters. The second runs nothing: it copies
-the report's sections to where the README has their markers. Both have a section between
-`<!-- benchmark: NAME -->` and `<!-- /benchmark -->`. `docs/benchmarks.md` is such a report.
+runs each benchmark in a process of its own and writes what it prints into the report, between
+`<!-- benchmark: NAME -->` and `<!-- /benchmark -->`. With names it runs only those, and the report
+keeps its other chapters. `docs/benchmarks.md` is such a report.
 """
 
 import argparse
@@ -20,7 +18,6 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
 BENCHMARKS = {  # name: arguments, and those of a quick run
     "update": ([], ["--millions", "2", "--rounds", "3"]),
     "memory": ([], ["--millions", "2", "--rounds", "3"]),
@@ -89,16 +86,12 @@ def chapters(report: str) -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the report, or the README's tables."""
+    """Write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="two minutes, to see that all runs")
     parser.add_argument("--out", type=Path, default=Path("report.md"), help="the report")
-    parser.add_argument("--readme", action="store_true", help="write the README from the report")
     args = parser.parse_args(argv)
-    if args.readme:
-        README.write_text(replaced(README.read_text(), args.out.read_text()))
-        return
     if unknown := {*args.names} - {*BENCHMARKS}:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}, only {', '.join(BENCHMARKS)}")
 

@@ -1,6 +1,7 @@
-"""The benchmarks start, the report has all of them, and the README takes its tables from it."""
+"""The benchmarks start, the report has all of them, and the README quotes their figures."""
 
 import importlib.util
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py"))
-README = "# Title\n\n<!-- benchmark: a -->\nold\n<!-- /benchmark -->\n\nText | with | bars.\n"
+PAGE = "# Title\n\n<!-- benchmark: a -->\nold\n<!-- /benchmark -->\n\nText | with | bars.\n"
 
 
 @pytest.fixture
@@ -38,20 +39,29 @@ def test_every_benchmark_is_in_the_report(run):
     ]
 
 
-def test_the_tables_of_the_readme_are_those_of_the_report(run):
-    marked = run.sections((ROOT / "README.md").read_text())
+def test_every_section_of_the_report_is_a_table(run):
     measured = run.sections((ROOT / "docs/benchmarks.md").read_text())
     assert set(measured) == set(run.BENCHMARKS)
-    assert set(marked) == {"memory", "precision", "multistart"}
-    assert all(measured[name] == body for name, body in marked.items())
     assert all(" ---: |" in body for body in measured.values())
 
 
-def test_the_readme_takes_the_sections_of_the_report_and_keeps_the_rest(run):
+def test_the_figures_of_the_readme_are_those_of_the_pages(run):
+    pages = {page: (ROOT / page).read_text() for page in ("docs/benchmarks.md", "docs/field.md")}
+    linked = re.compile(r"^\| \[.*?\]\((docs/\w+\.md)#(\w+)[\w-]*\) \| (.*) \|$", re.MULTILINE)
+    rows = linked.findall((ROOT / "README.md").read_text())
+    assert {name for _, name, _ in rows} == {*run.BENCHMARKS, "nist", "cutest"}
+    for page, name, text in rows:
+        figures = re.findall(r"\*\*(.*?)\*\*", text)
+        assert figures
+        for figure in figures:
+            assert re.search(rf"\| {figure}\b", run.sections(pages[page])[name]), figure
+
+
+def test_a_page_takes_the_sections_of_the_report_and_keeps_the_rest(run):
     new = "\n| x |\n| \\1 \\g<0> |\n"
     report = f"before\n{run.section('b', 'B')}\n## a\n{run.section('a', new)}\n"
-    after = run.replaced(README + run.section("b", "other"), report)
-    assert after == README.replace("old\n", new) + run.section("b", "B")
+    after = run.replaced(PAGE + run.section("b", "other"), report)
+    assert after == PAGE.replace("old\n", new) + run.section("b", "B")
     assert run.replaced(after, report) == after
 
 
@@ -61,7 +71,7 @@ def test_a_text_without_markers_stays_as_it_is(run):
 
 def test_a_benchmark_that_the_report_lacks_is_an_error(run):
     with pytest.raises(ValueError, match="no benchmark a in the report, only b"):
-        run.replaced(README, run.section("b", "B"))
+        run.replaced(PAGE, run.section("b", "B"))
 
 
 @pytest.mark.parametrize(
@@ -77,14 +87,6 @@ def test_a_benchmark_that_the_report_lacks_is_an_error(run):
 def test_markers_that_do_not_pair_are_an_error(run, text):
     with pytest.raises(ValueError, match="must open once and then close"):
         run.replaced(text, text)
-
-
-def test_the_readme_is_written_from_the_report(run, monkeypatch, tmp_path):
-    (tmp_path / "README.md").write_text(README)
-    (tmp_path / "report.md").write_text(run.section("a", "new\n"))
-    monkeypatch.setattr(run, "README", tmp_path / "README.md")
-    run.main(["--readme", "--out", str(tmp_path / "report.md")])
-    assert (tmp_path / "README.md").read_text() == README.replace("old", "new")
 
 
 def test_a_benchmark_run_again_replaces_its_chapter_and_no_other(run, monkeypatch, tmp_path):
