@@ -34,7 +34,7 @@ from jamsgrad._search.trajectory import Trajectory as Trajectory
 if _TYPE_CHECKING:
     from jamsgrad import plots as plots
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:
