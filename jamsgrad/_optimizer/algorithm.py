@@ -247,7 +247,8 @@ def _leaf(
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Algorithm 2 for the array of number `leaf` in the tree: its u, m, v and vhat.
 
-    `wide` takes a number to the precision of the arithmetic; `stored` rounds it to its own again.
+    `wide` takes a number to the precision of the arithmetic. It matters for low-precision moments,
+    which are rounded again where they are stored.
     """
     grad = jnp.asarray(grad)
     if jnp.iscomplexobj(v):
@@ -257,18 +258,23 @@ def _leaf(
         return u, m, v, vhat
     wide = partial(rounding.widen, dtype=rounding.widest(m, v, vhat))
     g, c1, c2 = wide(_with_finite_square(grad, v, vhat)), wide(t.c1), wide(t.c2)
-    stored = partial(rounding.store_average, count=t.steps_taken, leaf=leaf)
 
-    m = stored(_average(t.b1, wide(m), g), m.dtype, what="m")
-    v = stored(_average(t.b2, wide(v), _abs_sq(g)), v.dtype, what="v")
+    def average(
+        what: Literal["m", "v"], old: jax.Array, new: jax.Array, decay: _Decay
+    ) -> jax.Array:
+        mean = _average(decay, wide(old), new)
+        return rounding.store_average(mean, old.dtype, count=t.steps_taken, leaf=leaf, what=what)
+
+    m = average("m", m, g, t.b1)
+    v = average("v", v, _abs_sq(g), t.b2)
     now = wide(v) / c2 if t.rule.debias_v == "before_max" else wide(v)
     now = jnp.maximum(now, 0)  # no effect, as v >= 0; without it XLA on CPUs took 1.5 times as long
     vhat = rounding.store_max(jnp.maximum(wide(vhat), now), vhat.dtype)
     largest = wide(vhat) / c2 if t.rule.debias_v == "after_max" else wide(vhat)
     square = largest + wide(t.eps_root)
-    unseen = square == 0  # no gradient was seen: u = 0 / 1 = 0, and so is du
-    denominator = jnp.sqrt(jnp.where(unseen, 1, square)) + wide(t.eps)
-    numerator = jnp.where(unseen, 0, wide(m))
+    seen = square != 0  # where no gradient was seen, u = 0 / 1, and its derivative is 0 too
+    denominator = jnp.sqrt(jnp.where(seen, square, 1)) + wide(t.eps)
+    numerator = jnp.where(seen, wide(m), 0)
     u = _divide(numerator, c1 * denominator if t.rule.debias_m else denominator)
     return u.astype(grad.dtype), m, v, vhat
 
