@@ -1,4 +1,18 @@
-"""jamsgrad: AMSGrad for JAX, with the numbers of the library you come from."""
+"""AMSGrad for JAX: an optimizer for training, and a search for the minima of a function.
+
+Train with the numbers of PyTorch; "keras", "optax" and "paper" give those of the others::
+
+    optimizer = jamsgrad.amsgrad(1e-3, convention="pytorch")  # an optax optimizer
+
+Search for a minimum from one start, or for all minima in a box from thousands of starts::
+
+    result = jamsgrad.minimize(fun, x0, jamsgrad.amsgrad(0.1), finish="auto")
+    found = jamsgrad.multistart(fun, (lower, upper), jamsgrad.amsgrad(0.1), key=jax.random.key(0))
+    print(found)
+
+Look at searches with `jamsgrad.plots`, and try them on `jamsgrad.problems`. `jamsgrad.interop`
+carries a run over from PyTorch, Keras or optax. `python -m jamsgrad` says whether it all works.
+"""
 
 import importlib as _importlib
 from typing import TYPE_CHECKING as _TYPE_CHECKING

@@ -53,37 +53,36 @@ def multistart(
 ) -> MultiStartResult:
     r"""Minimise `fun` from many starts at once, by any optax optimizer.
 
-    A fixed number of lanes step together; a lane whose search has stopped hands in its result and
-    takes the next start, so that nobody waits for the slowest. Without tolerances none stops early,
-    and all lanes hand in together. Search i goes from start s_i, by the steps and the stop rules of
-    `minimize`, to a point x_i:
+    A fixed number of lanes step together. When the search of a lane has stopped, the lane takes the
+    next start, so that no search waits for the slowest. Search i goes from start s_i, by the steps
+    and the stop rules of `minimize`, to a point x_i:
 
     .. math::
       x_{i,0} = s_i, \quad
       x_{i,t} = \mathrm{Proj}(x_{i,t-1} + \text{optimizer}(\nabla f(x_{i,t-1}))), \quad
       f(x_\text{best}) = \min_i f(x_i)
 
-    The starts depend on `key`, `n_starts` and `starts` (start i of "uniform" and "sobol" on `key`
-    and i alone), not on the number of lanes, devices or processes, on progress bars or
-    interruptions. With the same lanes per device the results are the same bit for bit. With another
-    number of lanes they are equal to rounding, because XLA may vectorise differently, and chaotic
-    searches amplify rounding.
+    The starts depend on `key`, `n_starts` and `starts` alone; start i of "uniform" and "sobol"
+    depends on `key` and i alone. With the same number of lanes per device the results are the same
+    bit for bit, whatever the number of devices and processes, and after interruptions too. With
+    another number of lanes they are equal to rounding, because XLA may vectorise differently, and
+    chaotic searches amplify rounding.
 
     The optimizer explores, and `finish` ends each search, by default with Newton's method: then a
     minimum is known to the last digits, and a search that ran out of steps near one succeeds too.
 
-    On CPUs give JAX a device per core before it starts (`jax.config.update("jax_num_cpu_devices",
-    2)`) and pass `mesh=jax.make_mesh((2,), ("x",))`: that is how it uses several cores well.
+    To use several cores well, give JAX a device per core before it starts
+    (`jax.config.update("jax_num_cpu_devices", 2)`), and pass `mesh=jax.make_mesh((2,), ("x",))`.
 
     Args:
-      fun: the objective, `fun(x, *args)`; what it reads besides its arguments is read once, when it
-        is first traced: hand changing data over in `args`. It is written in `jax.numpy` and returns
-        a real scalar. It is traced anew if the globals, the variables or the attributes that its
-        code names are other objects than before. The result keeps what was traced: its minima and
-        `rerun` are of the objective that was searched.
-      bounds: the box, in any of the forms of `minimize`; it gives x its shape: `(-5.0, 5.0)` is the
-        box of one number, `([-5.0, -5.0], [5.0, 5.0])` of two. Finite, unless `starts` gives
-        all starts.
+      fun: the objective, `fun(x, *args)`, written in `jax.numpy`. It returns a real scalar.
+        Whatever it reads besides its arguments is read once, when JAX traces it, and never again:
+        pass data that change in `args`. It is traced anew if the globals, the variables or the
+        attributes that its code names are other objects than before. The result keeps what was
+        traced: its minima and `rerun` are of the objective that was searched.
+      bounds: the box, in any of the forms of `minimize`. It gives x its shape: `(-5.0, 5.0)` is a
+        box for one number, `([-5.0, -5.0], [5.0, 5.0])` for two. It must be finite, unless `starts`
+        gives all starts.
       optimizer: any optax transformation; every search has its own state of it.
       key: a key of `jax.random`, from which the starts are drawn; needed unless `starts` gives all.
       n_starts: how many searches, at least 1; None for 1024, or as many as `starts` has points.

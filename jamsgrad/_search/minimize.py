@@ -142,17 +142,16 @@ def minimize(
     neither ftol nor xtol. A point that is worse than one seen before does not meet gtol: the search
     goes on, and has status WORSE if it runs out of steps at such a point.
 
-    Works under `jit` and `vmap`, and forward-mode differentiation goes through both loops. Called
-    again with the same `fun`, `optimizer` and shapes it does not compile again. `amsgrad(0.1)`
-    called twice is the same optimizer, but schedules are functions, and a new one is another. Hand
-    data over in `args`, or in a `fun` that is a pytree, such as a `jax.tree_util.Partial` or an
-    Equinox module.
+    It works under `jit` and `vmap`, and forward-mode derivatives go through both loops. A second
+    call with the same `fun`, `optimizer` and shapes compiles nothing. `amsgrad(0.1)` called twice
+    is one optimizer. Schedules are functions, so a new schedule makes a new optimizer. Pass data in
+    `args`, or in a `fun` that is a pytree, such as a `jax.tree_util.Partial` or an Equinox module.
 
     Args:
-      fun: the objective, `fun(x, *args)`, written in `jax.numpy`: a real scalar, or (scalar, aux)
-        with `has_aux`. What it reads besides its arguments is read once, when it is first traced:
-        hand changing data over in `args`. It is traced anew where the globals, the variables or the
-        attributes that its code names are other objects than before.
+      fun: the objective, `fun(x, *args)`, written in `jax.numpy`. It returns a real scalar, or
+        (scalar, aux) with `has_aux`. Whatever it reads besides its arguments is read once, when JAX
+        traces it, and never again: pass data that change in `args`. It is traced anew if the
+        globals, the variables or the attributes that its code names are other objects than before.
       x0: the start, an array or a tree of arrays, floating, integers being taken as floats; inside
         the bounds. Under `jit` and `vmap`, where it cannot be checked, it is projected onto them. A
         list is a tree of its numbers: `jnp.array([1.0, 2.0])` is the array.
@@ -168,10 +167,10 @@ def minimize(
         is then the largest component of x - project(x - g), which the optimizer is given in the
         place of g, so that it comes to rest only where that is 0. The paper projects in the norm of
         sqrt(vhat) instead, and gives it g.
-      finish: what takes over at the best point when the search has stopped, for at most 100 steps:
-        None; any optax transformation; or "auto", which is `newton()` for at most 64 variables, and
-        None for more. It goes on until no digit of x changes, so that the status says whether it
-        converged after all. After NaN nothing takes over.
+      finish: the optimizer that takes over when the search has stopped, from its best point and
+        for at most 100 steps: None; any optax transformation; or "auto", which is `newton()` for at
+        most 64 variables, and None for more. It goes on until no digit of x changes. The status is
+        that after the finish. After NaN nothing takes over.
       max_steps: the largest number of steps, at least 0.
       gtol: stop when no component of the gradient is larger; at least 0, None for never. "auto" is
         the cube root of the epsilon of the value's dtype, 4.9e-3 in float32 and 6.1e-6 in float64.
@@ -182,8 +181,8 @@ def minimize(
       has_aux: whether `fun` returns an auxiliary output too.
       record_every: record every so many steps, start and last point included, in
         `result.trajectory`; None records nothing.
-      loop: "while" ends with the search. "scan" always runs through max_steps, and what
-        comes after the end changes nothing: choose it for derivatives in reverse mode.
+      loop: "while" ends with the search. "scan" always runs max_steps steps, and those after the
+        end change nothing; reverse-mode derivatives need it.
       throw: whether to raise FloatingPointError at NaN or infinity; ignored under jit.
       opt_state: the state of the optimizer to start from, None for a new one. With
         `x0=result.last_x, opt_state=result.opt_state` a search continues where it stopped,
