@@ -27,6 +27,8 @@ _STEPS_PER_ROUND = 128  # a stopped lane waits for half a round, and a round cos
 _COSTLY_STEPS = 4  # of an optimizer that evaluates the objective, such as for a line search
 _LANES = 1024  # enough to share what a step costs by itself, and their state stays in the cache
 _UNFUSED = 4096  # XLA on CPU does not fuse reductions over arrays of so many numbers
+_WIDE_LANES = 2**16  # a GPU has about so many threads at work; not measured
+_WIDE_NUMBERS = 2**22  # in the largest leaf of x, so that states of many variables stay small
 _WIDE_VECTORS = {"xla_cpu_prefer_vector_width": 512}  # a step in the cache is up to a fifth faster
 
 
@@ -188,11 +190,13 @@ def lanes_for(starts: Tree, platform: str) -> int:
 
     XLA on CPU does not fuse reductions over arrays of 4096 or more numbers, which doubles the time
     of a step. So there the lanes hold at most 4095 numbers in a leaf of x, if that leaves 128 lanes
-    (4 to 31 variables); else they are as many as elsewhere.
+    (4 to 31 variables); else they are 1024. Accelerators need many more lanes to be busy.
     """
     size = max(leaf[0].size for leaf in jax.tree.leaves(starts))
+    if platform != "cpu":
+        return min(_WIDE_LANES, max(_LANES, _WIDE_NUMBERS // size // 16 * 16))
     fused = (_UNFUSED - 1) // size // 16 * 16
-    return fused if platform == "cpu" and 128 <= fused < _LANES else _LANES
+    return fused if 128 <= fused < _LANES else _LANES
 
 
 # -- arrays on a mesh ------------------------------------------------------------------------------

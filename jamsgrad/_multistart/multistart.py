@@ -101,8 +101,9 @@ def multistart(
         ends as they are. After Ctrl-C there is no finish.
       args: further arguments of `fun`, trees of arrays.
       lanes: how many searches step together on a device, at least 1; no more than it has starts,
-        rounded up to 16. None for 1024. On CPU, for 4 to 31 variables, None is 4095 // variables,
-        rounded down to a multiple of 16, which is up to twice as fast.
+        rounded up to 16. None for 1024 on CPU, and for 65,536 on accelerators, or fewer where x has
+        more than 64 variables. On CPU, for 4 to 31 variables, None is 4095 // variables, rounded
+        down to a multiple of 16, which is up to twice as fast.
       mesh: the devices to share the starts among, any `jax.sharding.Mesh`; None for one device.
       max_seconds: how long the call may take, compiling included; None for as long as it needs.
         Then it returns what there is, up to a second later: searches under way are STOPPED, and

@@ -176,7 +176,16 @@ def test_without_tolerances_a_search_that_is_ended_has_what_it_found_so_far(fixe
 
 @pytest.mark.parametrize(
     ("size", "platform", "lanes"),
-    [(3, "cpu", 1024), (4, "cpu", 1008), (31, "cpu", 128), (32, "cpu", 1024), (10, "gpu", 1024)],
+    [
+        (3, "cpu", 1024),
+        (4, "cpu", 1008),
+        (31, "cpu", 128),
+        (32, "cpu", 1024),
+        (10, "gpu", 2**16),
+        (64, "gpu", 2**16),
+        (100, "gpu", 41936),
+        (10_000, "gpu", 1024),
+    ],
 )
 def test_how_many_lanes_are_taken_by_default(size, platform, lanes):
     assert devices.lanes_for({"a": np.zeros((5, size)), "b": np.zeros(5)}, platform) == lanes
