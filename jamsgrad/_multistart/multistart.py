@@ -96,9 +96,9 @@ def multistart(
         first k are those of start 0. A screening counts neither for `n_steps` nor for the
         `callback`, and after an interruption it is repeated.
       finish: what takes over at the best point of each search that has stopped, for at most 100
-        steps, as in `minimize`; "auto" is `newton()` for at most 64 variables. Statuses, values and
-        minima are those after it, `n_steps` counts both, and `n_finish` its own. None leaves the
-        ends as they are. After Ctrl-C there is no finish.
+        steps, else as in `minimize`; "auto" is `newton()` for at most 64 variables. Statuses,
+        values and minima are those after it, `n_steps` counts both, and `n_finish` its own. None
+        leaves the ends as they are. After Ctrl-C there is no finish.
       args: further arguments of `fun`, trees of arrays.
       lanes: how many searches step together on a device, at least 1; no more than it has starts,
         rounded up to 16. None for 1024 on CPU, and for 65,536 on accelerators, or fewer where x has

@@ -14,7 +14,9 @@ from jamsgrad._search.stopping import Auto, Status, Stop, gradient_tolerance
 from jamsgrad._search.task import Task
 from jamsgrad._tree import Tree, as_vector, where_rows
 
-STEPS = 100  # at most: two or three where the search had converged, more in a curved valley
+# At most; two or three where the search had converged, and more in a curved valley.
+STEPS = 100  # of one among many searches
+STEPS_OF_ONE = 300  # of a search that has no other beside it
 Finish = optax.GradientTransformation | Literal["auto"] | None
 
 
@@ -34,13 +36,15 @@ def finisher(
     return newton() if few and project is None else None
 
 
-def finishing(task: Task, optimizer: optax.GradientTransformation, x: Tree) -> Task:
+def finishing(
+    task: Task, optimizer: optax.GradientTransformation, x: Tree, steps: int = STEPS
+) -> Task:
     """The task of the end: so few steps, and on until the gradient is 0.
 
     Newton's method says itself when it is done, and leaves a saddle where the gradient is 0.
     """
     knows = newton_state(jax.eval_shape(optimizer.init, x)) is not None
-    stop = Stop(STEPS, -1.0 if knows else 0.0, None, None, task.stop.patience)
+    stop = Stop(steps, -1.0 if knows else 0.0, None, None, task.stop.patience)
     return task._replace(optimizer=optimizer, stop=stop)
 
 

@@ -16,7 +16,7 @@ from jamsgrad import _check
 from jamsgrad._check import nan_is_data
 from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
-from jamsgrad._search.finish import STEPS, Finish, finisher, finishing, joined
+from jamsgrad._search.finish import STEPS_OF_ONE, Finish, finisher, finishing, joined
 from jamsgrad._search.step import HasRecord, Here, Record, Search, State
 from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
 from jamsgrad._search.task import Task, projected
@@ -168,7 +168,7 @@ def minimize(
         place of g, so that it comes to rest only where that is 0. The paper projects in the norm of
         sqrt(vhat) instead, and gives it g.
       finish: the optimizer that takes over when the search has stopped, from its best point and
-        for at most 100 steps: None; any optax transformation; or "auto", which is `newton()` for at
+        for at most 300 steps: None; any optax transformation; or "auto", which is `newton()` for at
         most 64 variables, and None for more. It goes on until no digit of x changes. The status is
         that after the finish. After NaN nothing takes over.
       max_steps: the largest number of steps, at least 0.
@@ -353,9 +353,9 @@ def _minimize(
     state, rows = _run(search, search.init(x0, opt_state), record_every, n_rows, length)
     record, after = search.record(state), None
     if finish is not None:
-        end = Search(finishing(task, finish, x0), has_aux, warns=False)
-        n_rows = None if record_every is None else ceil_div(STEPS, record_every) + 1
-        length = None if length is None else STEPS + 1
+        end = Search(finishing(task, finish, x0, STEPS_OF_ONE), has_aux, warns=False)
+        n_rows = None if record_every is None else ceil_div(STEPS_OF_ONE, record_every) + 1
+        length = None if length is None else STEPS_OF_ONE + 1
         last, after = _run(end, end.init(record.x), record_every, n_rows, length)
         record = joined(record, end.record(last), stop)
     recorded = None
