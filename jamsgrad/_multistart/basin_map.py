@@ -17,6 +17,7 @@ from jamsgrad._search.minimize import StopOptions, stop_by
 from jamsgrad._tree import Tree, as_rows
 
 
+@_check.our_names(_check.OF_SEARCHES)
 def basin_map(
     fun: Callable[..., Tree],
     bounds: Tree,

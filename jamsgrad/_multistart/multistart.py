@@ -30,6 +30,7 @@ from jamsgrad._search.stopping import Status
 from jamsgrad._tree import PRNGKey, Tree
 
 
+@_check.our_names(_check.OF_SEARCHES)
 @nan_is_data()
 def multistart(
     fun: Callable[..., Tree],

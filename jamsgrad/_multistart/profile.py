@@ -26,6 +26,7 @@ _WIDER = 6  # times at most the points are spread twice as far
 _CLOSER = 2  # times they are gathered around the ends of the interval
 
 
+@_check.our_names(_check.OF_SEARCHES)
 def profile(
     fun: Callable[..., Tree],
     minimum: Minimum,

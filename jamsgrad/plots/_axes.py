@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb, to_rgba_array
 from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
 
 from jamsgrad._tree import Tree
 
@@ -21,6 +22,9 @@ _ENDS = (*MINIMA, "0.6", FAILED)  # grey is for the other minima
 GREY = "0.85"  # where the function is not finite, or the search from there failed
 TICK_STEPS = (1, 2, 2.5, 5, 10)  # distances of ticks, times a power of ten
 COLOR_BAR = (1.04, 0, 0.05, 1)  # inset axes as high as their parent, whatever its aspect
+
+GRID: dict[str, Any] = {"alpha": 0.3}  # of every picture with a scale that is not a map
+THOUSANDS = StrMethodFormatter("{x:,.0f}")  # of axes that count
 
 Interval: TypeAlias = tuple[float, float]
 Kind = TypeVar("Kind")

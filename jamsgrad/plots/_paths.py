@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from jamsgrad import _check
-from jamsgrad._search.minimize import Result
+from jamsgrad._search.result import Result
 from jamsgrad._search.trajectory import Trajectory
 from jamsgrad._tree import Tree
 from jamsgrad.plots import _axes
@@ -21,6 +21,20 @@ from jamsgrad.problems import Problem
 
 Search: TypeAlias = Result | Trajectory | ArrayLike
 Results: TypeAlias = Search | Mapping[str, Search]
+
+
+class _Animation(FuncAnimation):
+    """An animation that a notebook shows, in the place of its figure."""
+
+    is_new = False  # whether the figure was made for it
+
+    def _repr_html_(self) -> str:
+        player = self.to_jshtml()
+        if self.is_new:
+            import matplotlib.pyplot as plt  # noqa: PLC0415  as in `axes_for`
+
+            plt.close(self._fig)  # which the notebook would show beside it
+        return player
 
 
 class _Recorded(NamedTuple):
@@ -70,6 +84,8 @@ def animate(
 ) -> FuncAnimation:
     """Let searches run over the contours of the function.
 
+    In a notebook the animation shows itself, with buttons to play it.
+
     Args:
       problem: the function, of two variables.
       results: a search of it, or several as a mapping from name to search.
@@ -111,7 +127,9 @@ def animate(
     if ax is None:  # lay the figure out once, not once per picture
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    return FuncAnimation(figure, draw, frames=steps.tolist(), interval=interval)
+    shown = _Animation(figure, draw, frames=steps.tolist(), interval=interval)
+    shown.is_new = ax is None
+    return shown
 
 
 def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.0) -> Axes:
@@ -154,7 +172,8 @@ def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.
     if _axes.log_range(values[np.isfinite(values)], decades=2) is not None:
         axes.set_yscale("log", nonpositive="mask")
     axes.set(xlabel="step", ylabel=_axes.value_label(minimum))
-    axes.grid(alpha=0.3)
+    axes.grid(**_axes.GRID)
+    axes.xaxis.set_major_formatter(_axes.THOUSANDS)
     _axes.legend(axes)
     return axes
 
