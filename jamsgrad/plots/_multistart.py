@@ -215,22 +215,30 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
 def _by_minimum(result: MultiStartResult) -> tuple[np.ndarray, np.ndarray]:
     """An order of the searches, the best first, and the level of each one in it, from 0.
 
-    A minimum is on the level of the one before it if its best value is no higher than the median
-    there. Where several are on one level, the order is by minimum; what failed there comes last.
+    A minimum is on the level of the one before it if its best value, or that of one after it, is no
+    higher than the median there, up to rounding. Where several are on one level, the order is by
+    minimum; what failed there comes last.
     """
     order = result.order
     values, basin = result.fun[order].astype(float), result.basin[order]
-    levels: list[int] = []
-    middle = -np.inf
-    for i in range(basin.max(initial=-1) + 1):
-        own = values[basin == i]
-        levels.append(levels[-1] + bool(own.min() > middle) if levels else 0)
-        middle = max(middle, float(np.median(own)))
+    found = [values[basin == i] for i in range(basin.max(initial=-1) + 1)]
+    best = np.minimum.accumulate([own.min() for own in found][::-1])[::-1]
+    middle = np.maximum.accumulate([np.median(own) for own in found])
+    levels = [0, *np.cumsum(best[1:] > middle[:-1] + _rounding(result))]
     level = np.maximum.accumulate(np.array([*levels, 0])[basin])  # -1 is the last
     shared = np.bincount([*levels, 0])[level] > 1 + (level == 0)
     number = np.where(shared, np.where(basin < 0, len(levels), basin), 0)
     again = np.lexsort((number, level))
     return order[again], level[again]
+
+
+def _rounding(result: MultiStartResult) -> float:
+    """How far values of minima may differ by rounding alone, as a bowl rises across the box."""
+    low, high = end_rows(result._plan.task.bounds, as_rows(result.x).shape[1])
+    width = np.where(np.isfinite(high - low), high - low, 0)
+    hessians = [m.hessian for m in result.minima if m.hessian is not None]
+    rises = [float(np.abs(np.diag(hessian)) @ width**2) for hessian in hessians]
+    return float(8 * np.finfo(result.fun.dtype).eps * max(rises, default=0))
 
 
 def _linear_threshold(heights: np.ndarray, basin: np.ndarray) -> float | None:
