@@ -76,8 +76,9 @@ def inside(points: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarr
 
 def mark(ax: Axes, points: np.ndarray, label: str | None, **look: Any) -> Line2D:
     """Mark points of the box. A mark on the edge of the axes is drawn whole."""
-    look = {"marker": "o", "markersize": 6.5, "linestyle": "", "zorder": 4, **look}
-    return ax.plot(*points.T, label=label, markeredgecolor="black", clip_on=False, **look)[0]
+    round_dot = {"marker": "o", "markersize": 6.5, "markeredgecolor": "black"}
+    look = {**round_dot, "linestyle": "", "zorder": 4, **look}
+    return ax.plot(*points.T, label=label, clip_on=False, **look)[0]
 
 
 def legend(ax: Axes, ncols: int = 4, **look: Any) -> None:

@@ -22,6 +22,13 @@ from jamsgrad.problems import Problem
 Search: TypeAlias = Result | Trajectory | ArrayLike
 Results: TypeAlias = Search | Mapping[str, Search]
 
+_FRAME: dict[str, Any] = {
+    "linestyle": "",
+    "markersize": 15,
+    "markeredgewidth": 2.5,
+    "fillstyle": "none",
+}
+
 
 class _Animation(FuncAnimation):
     """An animation that a notebook shows, in the place of its figure."""
@@ -232,8 +239,9 @@ def _draw(
         ]
         start, end = (_axes.inside(point, *problem.bounds) for point in _ends(rows.x))
         _axes.mark(axes, start, None if paths else "start", color="white")
-        look = {"linestyle": ""} if single else {"linewidth": width}  # of the line in the legend
-        end = _axes.mark(axes, end, name or "end", **{**style, **look})
+        # A single end is a frame, in which a minimum is seen; others have a line in the legend.
+        look = _FRAME | {"markeredgecolor": style["color"]} if single else {"linewidth": width}
+        end = _axes.mark(axes, end, name or "end", **style | look)
         paths.append((rows, lines, end))
     _axes.legend(axes)
     return axes, paths
