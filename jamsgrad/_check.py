@@ -66,9 +66,7 @@ def our_names(theirs: Mapping[str, str]) -> Callable[[Callable[P, T]], Callable[
         def called(*args: P.args, **kwargs: P.kwargs) -> T:
             for name in kwargs:
                 if name in theirs and name not in ours:
-                    raise TypeError(
-                        f"{function.__name__}() has no argument {name}: {theirs[name]}"
-                    )
+                    raise TypeError(f"{function.__name__}() has no argument {name}: {theirs[name]}")
             if args and next(iter(ours)) == "fun":
                 function_of_x("fun", args[0])
             return function(*args, **kwargs)

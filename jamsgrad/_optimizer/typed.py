@@ -1,6 +1,7 @@
 """What type checkers know of an optimizer's state, which optax's own types leave open."""
 
-# Optax has no stubs. A NamedTuple may not narrow its fields, as they could be set; nobody sets them.
+# Optax has no stubs. The type of a NamedTuple's field must not be narrowed, as it could be set:
+# nobody sets it.
 # pyright: reportMissingTypeStubs=false, reportIncompatibleVariableOverride=false
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from jamsgrad._tree import Tree
 S = TypeVar("S")
 
 if TYPE_CHECKING:
+
     class Optimizer(optax.GradientTransformationExtraArgs, Generic[S]):
         """An optimizer whose `init` and `update` give a state of type S."""
 
