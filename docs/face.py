@@ -29,18 +29,11 @@ def main(path):
     low, high = problem.bounds
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 201).T), axis=-1)
     values = jax.vmap(jax.vmap(problem.fun))(grid)
-    levels = np.geomspace(3, 600, 12)
-    ax.contour(
-        grid[..., 0], grid[..., 1], values, levels, colors="white", alpha=0.35, linewidths=0.8
-    )
+    lines = {"colors": "white", "alpha": 0.35, "linewidths": 0.8}
+    ax.contour(grid[..., 0], grid[..., 1], values, np.geomspace(3, 600, 12), **lines)
     for start in STARTS:
         result = jamsgrad.minimize(
-            problem.fun,
-            np.array(start),
-            optimizer,
-            bounds=problem.bounds,
-            record_every=1,
-            gtol=1e-2,
+            problem.fun, np.array(start), optimizer, gtol=1e-2, record_every=1
         )
         points = np.asarray(result.trajectory.x)[: int(result.trajectory.n_recorded)]
         ax.plot(*points.T, color="black", linewidth=3.6, solid_capstyle="round")

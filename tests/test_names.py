@@ -47,11 +47,9 @@ def bowl(x):
     ],
 )
 def test_arguments_of_other_optimizers(name, said):
-    with pytest.raises(
-        TypeError, match=re.escape(f"amsgrad() has no argument {name}: ") + ".*"
-    ) as e:
+    with pytest.raises(TypeError, match=re.escape(said)) as e:
         amsgrad(0.1, **{name: 0.5})
-    assert said in str(e.value)
+    assert str(e.value).startswith(f"amsgrad() has no argument {name}: ")
     with pytest.raises(TypeError, match=r"scale_by_amsgrad\(\) has no argument"):
         scale_by_amsgrad(**{name: 0.5})
     if name != "weight_decay":
@@ -129,14 +127,7 @@ def test_a_problem_is_given_by_its_parts(search, problem):
 
 
 @pytest.mark.parametrize(
-    "other",
-    [
-        optax.adam(0.1),
-        optax.amsgrad(0.1),
-        optax.sgd(0.1),
-        optax.chain(optax.clip(1.0), optax.sgd(0.1)),
-    ],
-    ids=["adam", "amsgrad", "sgd", "chain"],
+    "other", [optax.adam(0.1), optax.amsgrad(0.1), optax.sgd(0.1)], ids=["adam", "amsgrad", "sgd"]
 )
 def test_a_state_of_another_optimizer(other):
     state = other.init(ONES)
@@ -215,9 +206,8 @@ def test_results_are_tables_in_a_notebook():
         assert "<td>" in shown
     assert found._repr_html_().count("<tr>") == 2
     assert "x[1]" in found._repr_html_()
-    one = minimize(
-        lambda x: (x["rate"] - 1) ** 2 + x["a<b"] ** 2, {"rate": 0.0, "a<b": 0.0}, amsgrad(0.1)
-    )
+    start = {"rate": 0.0, "a<b": 0.0}
+    one = minimize(lambda x: (x["rate"] - 1) ** 2 + x["a<b"] ** 2, start, amsgrad(0.1))
     assert "<td>rate</td>" in one._repr_html_()
     assert "a&lt;b" in one._repr_html_()
     many = jax.vmap(lambda x: minimize(bowl, x, amsgrad(0.1), max_steps=1))(jnp.ones((3, 2)))
@@ -239,7 +229,7 @@ def test_a_map_is_a_table_too():
 @pytest.mark.parametrize("n_starts", [64, 200])
 @pytest.mark.parametrize(
     "fun",
-    [problems.himmelblau.fun, lambda x: problems.himmelblau.fun(x) * 1e6 + 0.0],
+    [problems.himmelblau.fun, lambda x: problems.himmelblau.fun(x) * 1e6],
     ids=["1", "1e6"],
 )
 def test_minima_that_tie_are_ordered_by_x(fun, n_starts):
