@@ -31,6 +31,8 @@ def parameters(params: Tree) -> Tree:
             raise TypeError(f"parameter {_at(path)} {problem}")
         return p if _is_abstract(p) else jnp.asarray(p)
 
+    if _check.of_torch(params) is not None:  # a generator, too, which JAX warns of as a leaf
+        leaf((), params)
     return jax.tree_util.tree_map_with_path(leaf, params)
 
 
@@ -71,14 +73,14 @@ def gradients(updates: Tree, *moments: Tree) -> tuple[list[Any], list[list[jax.A
 
 def _problem(leaf: Any) -> str | None:
     """Why AMSGrad cannot train a leaf, and the way out; None if it can."""
+    if (torch := _check.of_torch(leaf)) is not None:
+        return f"is {torch}"
     try:
         dtype = jax.typeof(leaf).dtype
         if jnp.issubdtype(dtype, jnp.inexact):
             return None
     except (TypeError, ValueError, OverflowError):
         dtype = getattr(leaf, "dtype", None)
-    if (torch := _check.of_torch(leaf)) is not None:
-        return f"is {torch}"
     what = f"is {leaf!r} of type {type(leaf).__name__}" if dtype is None else f"has dtype {dtype}"
     return f"{what}: AMSGrad needs floating or complex parameters; {_WAY_OUT}"
 
