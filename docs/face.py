@@ -21,7 +21,8 @@ STARTS = [(-4.6, 0.4), (-0.6, -4.6), (4.6, -4.4), (0.2, 4.6), (-1.6, -0.6), (4.7
 def main(path):
     """Search, and draw."""
     problem, optimizer = problems.himmelblau, jamsgrad.amsgrad(0.1, b2=0.99)
-    figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure = plt.figure(figsize=(8, 5))
+    ax = figure.add_axes((0, 0, 1, 1))  # no margin, which would be white on a dark page
     found = jamsgrad.basin_map(problem.fun, problem.bounds, optimizer, resolution=400, gtol=1e-2)
     plots.basins(found, ax)
     for child in (*ax.child_axes, ax.get_legend()):  # the colour bar; the picture has few words
@@ -40,9 +41,7 @@ def main(path):
         ax.plot(*points.T, color="white", linewidth=2, solid_capstyle="round")
         ax.plot(*start, "o", color="white", markeredgecolor="black", markersize=7)
     ax.set_aspect("auto")
-    ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    for side in ax.spines.values():
-        side.set_visible(False)
+    ax.set_axis_off()
     figure.savefig(path, dpi=200)
     plt.close(figure)
 

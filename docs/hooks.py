@@ -35,7 +35,7 @@ GALLERY = {
     "nist.py": Example(None),
     "train_digits.py": Example(None),
     "train_potential.py": Example("images/train_potential.png"),
-    "from_pytorch.py": Example(None),
+    "from_pytorch.py": Example("images/from_pytorch.png"),
     "sharded_multistart.py": Example(None),
     "sharded_training.py": Example(None),
 }
