@@ -61,7 +61,9 @@ def draw(axes, t, results):
             low, high = values.min(axis=0), values.max(axis=0)
             ax.fill_between(t, low, high, color=STYLES[name]["color"], alpha=0.2, linewidth=0)
     axes[1].axhline(-1, color="black", linestyle=":", linewidth=1, label="best $x$")
-    axes[1].set(xlabel="step $t$", ylim=(-1.1, 1.1))
+    axes[1].set(xlabel="step $t$", xscale="log", ylim=(-1.1, 1.1))
+    for ax in axes:
+        ax.grid(alpha=0.3)
 
 
 def main(argv=None):

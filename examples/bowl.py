@@ -4,7 +4,8 @@
                             [--eps 0] [--out figures]
 
 Minimises f(x) = x0^2 + x1^2 from a random start in [-1, 1]^2, prints every step, and writes
-`surface.png`, `contour.png` and `path.png`.
+`surface.png`, `contour.png` and `path.png`: the function from the side with the path on it, from
+above, and with the path.
 """
 
 import argparse
@@ -41,6 +42,22 @@ def search(x, steps, learning_rate, b1, b2, eps):
     return np.array(points), np.array(values)
 
 
+def surface(points, values):
+    """The bowl from the side, and the path on it."""
+    ax = plots.surface(bowl)
+    ax.computed_zorder = False  # the path lies on the surface, not behind it
+    ax.view_init(elev=50)
+    x0, x1 = points.T
+    ax.plot(x0, x1, values, color="black", linewidth=3.5, zorder=2)
+    ax.plot(x0, x1, values, color="white", linewidth=2, zorder=3)
+    ends = {"start": (0, "o", "white"), "end": (-1, "s", "#E69F00")}  # as on the contours
+    for name, (i, marker, color) in ends.items():
+        look = {"marker": marker, "color": color, "markeredgecolor": "black", "linestyle": ""}
+        ax.plot(x0[i], x1[i], values[i], label=name, zorder=4, **look)
+    ax.legend(loc="upper left")
+    return ax
+
+
 def main(argv=None):
     """Run the search with the command line's settings and draw it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -62,13 +79,13 @@ def main(argv=None):
     print(f"f({points[-1]}) = {values[-1]:.6f}")
 
     pictures = {
-        "surface": plots.surface(bowl),
+        "surface": surface(points, values),
         "contour": plots.contour(bowl),
         "path": plots.path(bowl, points),
     }
     args.out.mkdir(parents=True, exist_ok=True)
     for name, ax in pictures.items():
-        title = f"AMSGrad, {args.steps} steps" if name == "path" else "$f(x) = x_0^2 + x_1^2$"
+        title = "$f(x) = x_0^2 + x_1^2$" if name == "contour" else f"AMSGrad, {args.steps} steps"
         ax.set_title(title)
         ax.figure.savefig(args.out / f"{name}.png", dpi=120)
         plt.close(ax.figure)

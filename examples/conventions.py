@@ -62,6 +62,7 @@ def main(argv=None):
             ax.plot(t, u, label=name, **style)
         ax.axvline(SPIKE_AT, color="0.8", linewidth=1, zorder=0)
         ax.set(title=title, xlabel="step $t$", xscale="log", yscale="log")
+        ax.grid(alpha=0.3)
     axes[0].set(ylabel="update $u_t$", ylim=(0.2, 10), yticks=[0.2, 0.5, 1, 2, 5, 10])
     axes[0].yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes[0].yaxis.set_minor_formatter(NullFormatter())

@@ -10,8 +10,8 @@ with the time in units of the record, and noise of known size. Least squares has
 a frequency that is wrong by one beat fits a part of the data. The parameters are a dict; amplitudes
 a, rates r and the gap, which are positive and may be of any magnitude, are searched on a log scale:
 the table of minima shows their logarithms. Prints what was found and how often, and the best fit
-with its standard errors; draws the values in order, and the best fit over the data. The progress
-bar needs the extra `progress`.
+with its standard errors; draws the values in order, the best fit over the data, and its residuals.
+The progress bar needs the extra `progress`.
 """
 
 import argparse
@@ -64,8 +64,11 @@ def report(x, errors):
 
 
 def draw(result, problem, t, y):
-    """The values where the searches ended, and the two best optima over the data."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    """The values where the searches ended, the two best optima over the data, and the residuals."""
+    figure = plt.figure(figsize=(12, 5.5), layout="constrained")
+    grid = figure.add_gridspec(3, 2)
+    left, right = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[:2, 1])
+    below = figure.add_subplot(grid[2, 1], sharex=right)
     plots.waterfall(result, left)
     left.set_title(f"{len(result.fun):,} searches, minima in the order of the table")
     fine = np.linspace(t[0], t[-1], 1000)
@@ -79,9 +82,18 @@ def draw(result, problem, t, y):
             minimum = result.minima[rank]
             name = ("best fit", "second best optimum")[rank]
             label = f"{name}, $f$ = {minimum.fun:.3g}"
-            right.plot(fine, model(problem.to_x(minimum.x), fine), label=label, **look)
-    right.set(xlabel="time $t$", ylabel="displacement $y$")
+            x = problem.to_x(minimum.x)
+            right.plot(fine, model(x, fine), label=label, **look)
+            residuals = (y - model(x, t)) / NOISE
+            below.plot(t, residuals, ".", color=look["color"], markersize=(7, 4)[rank])
+    right.set(ylabel="displacement $y$")
+    right.tick_params(labelbottom=False)
     right.legend(reverse=True)  # the data, then the best fit
+    below.axhspan(-2, 2, color="0.9", zorder=0)  # where 95 % of a good fit's are
+    below.axhline(0, color="0.6", linewidth=1, zorder=1)
+    below.set(xlabel="time $t$", ylabel="residual / noise")
+    for ax in (right, below):
+        ax.grid(alpha=0.3)
     return figure
 
 

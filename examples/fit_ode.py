@@ -94,6 +94,7 @@ def draw(found, seen, best, y):
         points = axes[1].errorbar(TIMES, values, NOISE, fmt=".", label=f"{name}, measured")
         axes[1].plot(fine, course(best, fine)[:, k], color=points[0].get_color(), label="best fit")
     axes[1].set(xlabel="time $t$", ylabel="concentration")
+    axes[1].grid(alpha=0.3)
     axes[1].legend()
     plots.profile(seen, axes[2])
     axes[2].set_xlabel(f"log of the rate {seen.name}")

@@ -105,6 +105,8 @@ def draw(before, torch_losses, jax_losses, forgetful, path):
     difference = np.abs(np.divide(jax_losses, torch_losses) - 1)
     bottom.plot(t, difference / np.finfo(np.float32).eps, "k.", markersize=2)
     bottom.set(xlabel="step", ylabel="relative difference\n/ float32 eps", ylim=(0, None))
+    for ax in (top, bottom):
+        ax.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -4,7 +4,7 @@
 
 Prints for each function which minima were found, how often, and how sure that is; then the same
 for Himmelblau's from a grid of starts, and draws which of them leads where, and the values found.
-Rounding numbers its four minima, as all are 0: in the picture they are those of the last table.
+Its four minima are all 0: they are numbered by their x.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One name, four updates: AMSGrad in every convention, and Adam, in Rosenbrock's valley.
+"""A race across Rosenbrock's valley: AMSGrad in every convention, and Adam.
 
     python examples/rosenbrock.py [--steps 1000] [--learning-rate 0.05] [--out figures]
 

@@ -138,6 +138,9 @@ def draw(curves, framework):
             t = EVERY * np.arange(1, values.shape[1] + 1)
             ax.plot(t, values.T, linewidth=0.6, alpha=0.6, **STYLES[name])
             ax.plot(t, values.mean(axis=0), linewidth=2, label=name, **STYLES[name])
+    for ax in axes:
+        ax.grid(alpha=0.3)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
     axes[0].set(xlabel="step", ylabel="training loss", yscale="log", title=framework)
     axes[1].set(xlabel="step", ylabel="test accuracy", ylim=(0.9, 1))
     axes[1].axhline(0.97, color="0.6", linestyle=":")

@@ -288,6 +288,8 @@ def draw(curves):
     top.legend()
     bottom.step(steps, learning_rate, where="mid", color="k")
     bottom.set(xlabel="step", ylabel="learning rate", yscale="log")
+    for ax in (top, bottom):
+        ax.grid(alpha=0.3)
     return figure
 
 

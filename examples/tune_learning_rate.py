@@ -67,6 +67,7 @@ def main(argv=None):
     ax.plot(np.exp(tuned.x), np.exp(tuned.fun), "k*", markersize=14, label="best")
     ax.set(xscale="log", yscale="log", xlabel="learning rate")
     ax.set(ylabel=f"loss after {args.steps} steps", title="AMSGrad tunes AMSGrad, on Rosenbrock")
+    ax.grid(alpha=0.3)
     ax.legend()
     args.out.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out / "tune_learning_rate.png", dpi=120)

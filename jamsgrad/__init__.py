@@ -37,9 +37,9 @@ from jamsgrad._optimizer.aliases import amsgrad as amsgrad
 from jamsgrad._optimizer.aliases import amsgradw as amsgradw
 from jamsgrad._optimizer.parameters import round_parameters as round_parameters
 from jamsgrad._optimizer.rounding import MomentDtypes as MomentDtypes
-from jamsgrad._search.minimize import Result as Result
 from jamsgrad._search.minimize import minimize as minimize
 from jamsgrad._search.newton import newton as newton
+from jamsgrad._search.result import Result as Result
 from jamsgrad._search.scaled import Scaled as Scaled
 from jamsgrad._search.scaled import scaled as scaled
 from jamsgrad._search.stopping import Status as Status

@@ -1,6 +1,8 @@
 """Clear errors for bad arguments: numbers, words, keys, and trees of arrays."""
 
 import contextlib
+import difflib
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator
@@ -83,7 +85,9 @@ def one_of(name: str, value: Any, allowed: Iterable[str], *, or_else: str = "") 
     allowed = tuple(allowed)
     if not isinstance(value, str) or value not in allowed:
         words = ", ".join(map(repr, allowed)) + (or_else and f" or {or_else}")
-        raise ValueError(f"{name} must be one of {words}, got {value!r}")
+        near = difflib.get_close_matches(value.lower(), allowed) if isinstance(value, str) else ()
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be one of {words}, got {value!r}{meant}")
 
 
 def hashable(name: str, value: Any, parts: Any) -> None:
@@ -117,7 +121,22 @@ def array(name: str, value: Any) -> Any:
     """The abstract value of an array or a number, or an error if JAX knows no such array."""
     fails = (TypeError, ValueError, OverflowError)
     but = jax.ShapeDtypeStruct
+    if (way_out := of_torch(value)) is not None:
+        raise TypeError(f"{name} must be an array or a number, it is {way_out}")
     return _converted(name, "an array or a number", value, jax.typeof, but, *fails)
+
+
+def of_torch(value: Any) -> str | None:
+    """What a value of torch is, and how it becomes arrays of JAX; None for another value."""
+    kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(value).__mro__}
+    if "torch.Tensor" in kinds:
+        return "a tensor of torch: jnp.asarray(tensor.detach().cpu().numpy()) is the array"
+    if "torch.nn.modules.module.Module" in kinds or inspect.isgenerator(value):  # .parameters()
+        return (
+            f"a {type(value).__name__}: of a model of torch give {{name: jnp.asarray("
+            "p.detach().cpu().numpy()) for name, p in model.named_parameters()}"
+        )
+    return None
 
 
 def same_type(name: str, tree: Any, like: Any, *, any_width: bool = False) -> None:

@@ -1,5 +1,7 @@
 """Helpers for trees of arrays: points as rows of real numbers, and what `jax.tree` leaves out."""
 
+import html
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import jax
@@ -13,6 +15,18 @@ else:  # nothing of chex is needed at run time
 
 Whole = TypeVar("Whole", int, jax.Array)
 Tree: TypeAlias = Any  # a pytree of arrays; type checkers have no better name for one
+
+
+def html_table(rows: Iterable[Sequence[str]], titles: Sequence[str] = ()) -> str:
+    """Rows of texts as a table for a notebook."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>{}</tr>".format(
+            "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+        )
+
+    head = f"<thead>{row(titles, 'th')}</thead>" if titles else ""
+    return f"<table>{head}<tbody>{''.join(row(cells, 'td') for cells in rows)}</tbody></table>"
 
 
 def as_rows(x: Tree) -> np.ndarray:

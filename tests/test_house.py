@@ -13,7 +13,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # From the lowest floor to the highest: an arrow only points to a lower one, or within a wing.
 FLOORS = (
-    ("_check", "_tree", "_reads"),
+    ("_check", "_names", "_tree", "_reads"),
     ("_jit",),
     ("_optimizer", "problems", "_search"),
     ("schedules", "interop", "_minima"),

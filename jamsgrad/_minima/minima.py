@@ -81,8 +81,10 @@ def distinct_minima(
     objective = RowObjective(fun, args, like, low, high, scale, values, middle, lanes)
     well, certified = _certified(objective, points, tol)
     found, ranks, counts = np.unique(well, return_inverse=True, return_counts=True)
-    # Values that agree to rounding are ordered by their points, too, here to the tolerance.
-    apart = np.diff(values[found]) > _ULPS * eps * np.abs(values[found[1:]])
+    # Values that agree to rounding are ordered by their points, too, here to the tolerance. Near 0
+    # they are rounded as what they are the difference of, which is about as large as the relief.
+    size = np.maximum(np.abs(values[found[1:]]), objective.relief if len(found) > 1 else 0)
+    apart = np.diff(values[found]) > _ULPS * eps * size
     near = np.rint(points[found] / scale / tol)
     rows = np.lexsort((*near.T[2::-1], np.cumsum(np.append(False, apart))))
     basin[order] = np.argsort(rows)[ranks]

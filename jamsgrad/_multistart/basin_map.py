@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jamsgrad import _check
+from jamsgrad import _check, _names
 from jamsgrad._multistart.basins import BasinMap
 from jamsgrad._multistart.multistart import multistart
 from jamsgrad._multistart.starts import placed
@@ -17,6 +17,7 @@ from jamsgrad._search.minimize import StopOptions, stop_by
 from jamsgrad._tree import Tree, as_rows
 
 
+@_names.our_names(_names.OF_SEARCHES)
 def basin_map(
     fun: Callable[..., Tree],
     bounds: Tree,

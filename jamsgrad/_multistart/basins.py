@@ -51,4 +51,12 @@ class BasinMap(HasRecord[np.ndarray]):
 
     def __repr__(self) -> str:
         """The size of the map, and the summary of its searches."""
-        return f"{self.x1.size} x {self.x0.size} starts: {self.result.summary()}"
+        return f"{self._size}: {self.result.summary()}"
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        return f"<p>{self._size}:</p>{self.result._repr_html_()}"
+
+    @property
+    def _size(self) -> str:
+        return f"{self.x1.size} x {self.x0.size} starts"

@@ -13,7 +13,7 @@ from jamsgrad._minima.minimum import Minimum
 from jamsgrad._minima.statistics import Chance, chance_of_new
 from jamsgrad._multistart.columns import columns
 from jamsgrad._multistart.plan import Plan
-from jamsgrad._multistart.summary import best_point, statuses, table
+from jamsgrad._multistart.summary import Report, best_point, statuses, table
 from jamsgrad._search.step import HasRecord, Record
 from jamsgrad._tree import Tree
 
@@ -124,6 +124,17 @@ class Evidence(HasRecord[np.ndarray]):
           Best value ..., largest component of the gradient ..., x[0] = ..., x[1] = ...
           ...
         """
+        return self._report().text()
+
+    def __repr__(self) -> str:
+        """The summary."""
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The summary in a notebook."""
+        return self._report().html()
+
+    def _report(self) -> Report:
         (names, reasons), best = statuses(self.status), self.order[0]
         x = jax.tree.map(lambda leaf: leaf[best], self.x)
         first = (
@@ -134,8 +145,5 @@ class Evidence(HasRecord[np.ndarray]):
         if self._plan.screen.screens:
             k, n_steps = self._plan.screen
             first += f"; each start is the best of {k} candidates after {n_steps} steps"
-        return "\n".join([first, *reasons, point, table(self.minima, self.chance_of_new)])
-
-    def __repr__(self) -> str:
-        """The summary."""
-        return self.summary()
+        found = table(self.minima, self.chance_of_new)
+        return found._replace(sentences=[first, *reasons, point])

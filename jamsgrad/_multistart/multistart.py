@@ -13,7 +13,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from jamsgrad import _check
+from jamsgrad import _check, _names
 from jamsgrad._check import nan_is_data
 from jamsgrad._multistart import devices
 from jamsgrad._multistart.checkpoint import opened
@@ -30,6 +30,7 @@ from jamsgrad._search.stopping import Status
 from jamsgrad._tree import PRNGKey, Tree
 
 
+@_names.our_names(_names.OF_SEARCHES)
 @nan_is_data()
 def multistart(
     fun: Callable[..., Tree],

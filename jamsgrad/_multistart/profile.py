@@ -12,7 +12,7 @@ import optax
 from jax import lax
 from jax.sharding import Mesh
 
-from jamsgrad import _check
+from jamsgrad import _check, _names
 from jamsgrad._minima.minimum import Minimum
 from jamsgrad._minima.profile import Curve, Profile
 from jamsgrad._multistart.multistart import multistart
@@ -26,6 +26,7 @@ _WIDER = 6  # times at most the points are spread twice as far
 _CLOSER = 2  # times they are gathered around the ends of the interval
 
 
+@_names.our_names(_names.OF_SEARCHES)
 def profile(
     fun: Callable[..., Tree],
     minimum: Minimum,

@@ -21,7 +21,8 @@ from jamsgrad._multistart.evidence import Evidence
 from jamsgrad._multistart.plan import Plan, Screen
 from jamsgrad._multistart.run import Run, Watch, gone_on, run
 from jamsgrad._multistart.starts import sample_starts
-from jamsgrad._search.minimize import Result, StopOptions, checked_task, minimize, stop_by
+from jamsgrad._search.minimize import StopOptions, checked_task, minimize, stop_by
+from jamsgrad._search.result import Result
 from jamsgrad._tree import Tree
 
 

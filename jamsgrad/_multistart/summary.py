@@ -1,17 +1,41 @@
 """What a person reads of many searches: the best point, and the minima with how sure they are."""
 
+import html
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jamsgrad._minima.minimum import Minimum
 from jamsgrad._minima.statistics import Chance
 from jamsgrad._search.stopping import Status
-from jamsgrad._tree import Tree, as_row, names
+from jamsgrad._tree import Tree, as_row, html_table, names
 
-_SHOWN = 6  # numbers of a point
+_SHOWN = 8  # numbers of a point
+
+
+class Report(NamedTuple):
+    """Sentences, a table whose first row are titles, and what is to be said of that."""
+
+    sentences: list[str]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+
+    def text(self) -> str:
+        """For a terminal."""
+        widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
+        aligned = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in self.rows]
+        return "\n".join([*self.sentences, *aligned, *self.notes])
+
+    def html(self) -> str:
+        """For a notebook."""
+        before, after = (
+            "<br>".join(map(html.escape, lines)) for lines in (self.sentences, self.notes)
+        )
+        table = html_table(self.rows[1:], self.rows[0]) if self.rows else ""
+        return f"<p>{before}</p>{table}<p>{after}</p>"
 
 
 def statuses(status: np.ndarray) -> tuple[str, list[str]]:
@@ -31,14 +55,12 @@ def best_point(value: float, grad_norm: float, x: Tree) -> str:
     return f"Best value {value:.6g}, largest component of the gradient {grad_norm:.3g}, {point}"
 
 
-def table(minima: Sequence[Minimum], chance_of_new: Chance, limit: int = 10) -> str:
-    """The best minima, and the chance that there are others, as text for a person."""
+def table(minima: Sequence[Minimum], chance_of_new: Chance, limit: int = 10) -> Report:
+    """The best minima, and the chance that there are others; nothing where there are none."""
     if not minima:
-        return "No minimum was found."
+        return Report([], [], [])
     titles = ("value", "hits", "hit rate (95 %)", "kind", "condition", *_names(minima[0].x))
-    rows = [titles, *map(_cells, minima[:limit])]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines = []
     if len(minima) > limit:
         lines.append(f"... and {len(minima) - limit} more")
     lines += [
@@ -57,7 +79,7 @@ def table(minima: Sequence[Minimum], chance_of_new: Chance, limit: int = 10) -> 
         about, at_most = (f"{100 * chance:.3g} %" for chance in chance_of_new)
         chance = f"about {about}, at most {at_most} (95 %)"
         lines.append(f"Chance that the next success is a new minimum: {chance}")
-    return "\n".join(lines)
+    return Report([], [titles, *map(_cells, minima[:limit])], lines)
 
 
 def _cells(minimum: Minimum) -> tuple[str, ...]:

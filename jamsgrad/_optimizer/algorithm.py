@@ -16,7 +16,7 @@ g_t is the gradient at x_{t-1}; m, v and vhat start at 0. `_leaf` has the first 
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +24,11 @@ import optax
 from jax import lax
 from jax.core import Tracer
 
-from jamsgrad import _check
+from jamsgrad import _check, _names
 from jamsgrad._optimizer import leaves, rounding
 from jamsgrad._optimizer.equal import one_if_equal
 from jamsgrad._optimizer.rounding import MomentDtypes
+from jamsgrad._optimizer.typed import Optimizer
 from jamsgrad._tree import Numeric, Tree, as_float
 
 ConventionName: TypeAlias = Literal["paper", "optax", "pytorch", "keras"]
@@ -112,6 +113,7 @@ class ScaleByAmsgradState(NamedTuple):
     v_weight: jax.Array
 
 
+@_names.our_names(_names.OF_OPTIMIZERS)
 @one_if_equal
 def scale_by_amsgrad(
     b1: optax.ScalarOrSchedule = 0.9,
@@ -121,7 +123,7 @@ def scale_by_amsgrad(
     *,
     convention: ConventionName | Convention = "paper",
     moment_dtype: str | MomentDtypes | None = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> Optimizer[ScaleByAmsgradState]:
     r"""Scale gradients by the AMSGrad rule, without a learning rate and without its sign.
 
     .. math::
@@ -207,6 +209,7 @@ def scale_by_amsgrad(
         updates: Tree, state: Tree, params: Tree | None = None, **extra_args: Any
     ) -> tuple[Tree, ScaleByAmsgradState]:
         del params, extra_args
+        _check_state(state)
         count = rounding.exact(state.count)
         b1_t, b2_t = _decay("b1", b1, count), _decay("b2", b2, count)
         # c1 and c2 are averages of ones: exact under schedules, and free of the cancellation in
@@ -223,7 +226,7 @@ def scale_by_amsgrad(
         count = jnp.asarray(optax.safe_increment(state.count))
         return updates, ScaleByAmsgradState(count, m, v, vhat, c1, c2)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return cast(Optimizer[ScaleByAmsgradState], optax.GradientTransformationExtraArgs(init, update))
 
 
 _Decay: TypeAlias = tuple[jax.typing.ArrayLike, jax.typing.ArrayLike]  # b_t and 1 - b_t
@@ -334,6 +337,17 @@ def _divide(m: jax.Array, denominator: jax.Array) -> jax.Array:
     if jnp.iscomplexobj(m):
         return lax.complex(m.real / denominator, m.imag / denominator)
     return m / denominator
+
+
+def _check_state(state: Tree) -> None:
+    """Raise where another optimizer made the state."""
+    if not all(hasattr(state, field) for field in ScaleByAmsgradState._fields):
+        library = type(state).__module__.partition(".")[0]
+        raise TypeError(
+            f"state must be a ScaleByAmsgradState of jamsgrad, got a {type(state).__name__} of "
+            f"{library}: begin with optimizer.init(params), or take over the state of optax.amsgrad"
+            " by interop.from_optax, of torch by interop.from_torch, of Keras by interop.from_keras"
+        )
 
 
 def _rule(convention: ConventionName | Convention) -> Convention:

@@ -4,20 +4,29 @@
 # JAX leaves parts of jnp.asarray untyped, and optax has no stubs.
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jamsgrad import _check
+from jamsgrad import _check, _names
 from jamsgrad._optimizer import rounding
-from jamsgrad._optimizer.algorithm import Convention, ConventionName, scale_by_amsgrad
+from jamsgrad._optimizer.algorithm import (
+    Convention,
+    ConventionName,
+    ScaleByAmsgradState,
+    scale_by_amsgrad,
+)
 from jamsgrad._optimizer.equal import one_if_equal
 from jamsgrad._optimizer.rounding import MomentDtypes
+from jamsgrad._optimizer.typed import Optimizer
 from jamsgrad._tree import Numeric, Tree
 
+State: TypeAlias = tuple[ScaleByAmsgradState, *tuple[Any, ...]]
 
+
+@_names.our_names(_names.OF_OPTIMIZERS)
 @one_if_equal
 def amsgrad(
     learning_rate: optax.ScalarOrSchedule,
@@ -28,7 +37,7 @@ def amsgrad(
     *,
     convention: ConventionName | Convention = "paper",
     moment_dtype: str | MomentDtypes | None = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> Optimizer[State]:
     r"""AMSGrad: Adam whose step sizes never grow back.
 
     The default `convention="paper"` is not a drop-in for `optax.amsgrad`, whose numbers are those
@@ -79,12 +88,14 @@ def amsgrad(
     References:
       Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, ICLR 2018, Algorithm 2.
     """
-    return optax.chain(
+    chained = optax.chain(
         scale_by_amsgrad(b1, b2, eps, eps_root, convention=convention, moment_dtype=moment_dtype),
         _descend(learning_rate),
     )
+    return cast(Optimizer[State], chained)
 
 
+@_names.our_names(_names.OF_OPTIMIZERS)
 @one_if_equal
 def amsgradw(
     learning_rate: optax.ScalarOrSchedule,
@@ -97,7 +108,7 @@ def amsgradw(
     mask: Tree | Callable[[Tree], Tree] | None = None,
     convention: ConventionName | Convention = "paper",
     moment_dtype: str | MomentDtypes | None = None,
-) -> optax.GradientTransformationExtraArgs:
+) -> Optimizer[State]:
     r"""AMSGrad with decoupled weight decay.
 
     .. math:: x_t = x_{t-1} - \alpha_t (m_t / (\sqrt{\hat v_t} + \epsilon) + \lambda x_{t-1})
@@ -145,11 +156,12 @@ def amsgradw(
     """
     _check.in_range("weight_decay", weight_decay, 0)
     decay = _add_decayed_weights(weight_decay)
-    return optax.chain(
+    chained = optax.chain(
         scale_by_amsgrad(b1, b2, eps, eps_root, convention=convention, moment_dtype=moment_dtype),
         decay if mask is None else optax.masked(decay, mask),
         _descend(learning_rate),
     )
+    return cast(Optimizer[State], chained)
 
 
 # Optax's `scale` and `add_decayed_weights` promote a bfloat16 update that meets a float32 learning

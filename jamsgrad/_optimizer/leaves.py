@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import keystr, tree_leaves_with_path
 
+from jamsgrad import _check
 from jamsgrad._tree import Tree
 
 _WAY_OUT = (
@@ -27,12 +28,11 @@ def parameters(params: Tree) -> Tree:
 
     def leaf(path: Any, p: Any) -> Any:
         if (problem := _problem(p)) is not None:
-            raise TypeError(
-                f"parameter {_at(path)} {problem}: AMSGrad needs floating or complex parameters; "
-                f"{_WAY_OUT}"
-            )
+            raise TypeError(f"parameter {_at(path)} {problem}")
         return p if _is_abstract(p) else jnp.asarray(p)
 
+    if _check.of_torch(params) is not None:  # a generator, too, which JAX warns of as a leaf
+        leaf((), params)
     return jax.tree_util.tree_map_with_path(leaf, params)
 
 
@@ -56,14 +56,14 @@ def gradients(updates: Tree, *moments: Tree) -> tuple[list[Any], list[list[jax.A
     except (TypeError, ValueError):
         raise TypeError(_difference(updates, moments[0])) from None
     for i, (grad, moment) in enumerate(zip(grads, parts[0], strict=True)):
-        problem = f"is {grad!r}" if _is_abstract(grad) else _problem(grad)
+        problem = f"is {grad!r}; {_WAY_OUT}" if _is_abstract(grad) else _problem(grad)
         if problem is None and not hasattr(moment, "dtype"):
             raise TypeError(_difference(updates, moments[0]))
         if problem is None and jnp.shape(grad) == moment.shape:
             continue
         where = _at(tree_leaves_with_path(updates)[i][0])
         if problem is not None:
-            raise TypeError(f"the gradient of {where} {problem}; {_WAY_OUT}")
+            raise TypeError(f"the gradient of {where} {problem}")
         raise ValueError(
             f"the gradient of {where} has shape {jnp.shape(grad)}, its moments have "
             f"{moment.shape}: the state is of other parameters"
@@ -72,14 +72,17 @@ def gradients(updates: Tree, *moments: Tree) -> tuple[list[Any], list[list[jax.A
 
 
 def _problem(leaf: Any) -> str | None:
-    """Why AMSGrad cannot train a leaf; None if it can."""
+    """Why AMSGrad cannot train a leaf, and the way out; None if it can."""
+    if (torch := _check.of_torch(leaf)) is not None:
+        return f"is {torch}"
     try:
-        dtype, known = jax.typeof(leaf).dtype, True
+        dtype = jax.typeof(leaf).dtype
+        if jnp.issubdtype(dtype, jnp.inexact):
+            return None
     except (TypeError, ValueError, OverflowError):
-        dtype, known = getattr(leaf, "dtype", None), False
-    if dtype is None:
-        return f"is {leaf!r} of type {type(leaf).__name__}"
-    return None if known and jnp.issubdtype(dtype, jnp.inexact) else f"has dtype {dtype}"
+        dtype = getattr(leaf, "dtype", None)
+    what = f"is {leaf!r} of type {type(leaf).__name__}" if dtype is None else f"has dtype {dtype}"
+    return f"{what}: AMSGrad needs floating or complex parameters; {_WAY_OUT}"
 
 
 def _is_abstract(leaf: Any) -> bool:

@@ -1,7 +1,7 @@
 """`minimize`: the loop around one search."""
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypedDict
 
@@ -12,99 +12,20 @@ import optax
 from jax import lax
 from jax.core import Tracer
 
-from jamsgrad import _check
+from jamsgrad import _check, _names
 from jamsgrad._check import nan_is_data
 from jamsgrad._jit import Split, jit_for
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.finish import STEPS_OF_ONE, Finish, finisher, finishing, joined
-from jamsgrad._search.step import HasRecord, Here, Record, Search, State
-from jamsgrad._search.stopping import NO_SLOPE, Status, Stop, stop_options
+from jamsgrad._search.result import Result
+from jamsgrad._search.step import Here, Search, State
+from jamsgrad._search.stopping import Status, Stop, stop_options
 from jamsgrad._search.task import Task, projected
-from jamsgrad._search.trajectory import Rows, Trajectory, empty_rows, trajectory
+from jamsgrad._search.trajectory import Rows, empty_rows, trajectory
 from jamsgrad._tree import Numeric, Tree, ceil_div
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, repr=False, eq=False)
-class Result(HasRecord[jax.Array]):
-    """What a search found. `fun` is always the objective at exactly this `x`.
-
-    Attributes:
-      x: the point with the lowest value seen, or the point at which gtol stopped the search.
-      fun: its value.
-      grad_norm: the largest component of its gradient, of the projected one with bounds.
-      n_steps: steps taken, those of the finish included.
-      n_finish: how many of them were of the finish.
-      status: why the search stopped, the number of a `Status`; `reason` is the `Status` itself.
-      aux: the auxiliary output of the objective at x, None without `has_aux`.
-      trajectory: the recorded points, a `Trajectory`; None without `record_every`.
-      last_x: where the search stood when it stopped, before its finish; None if it was one of many.
-      opt_state: the optimizer's state there; with last_x it continues the search bit for bit, with
-        a new record: best point, n_steps and patience start again. None if it was one of many.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> import jamsgrad
-      >>> import optax
-      >>> jamsgrad.minimize(jnp.square, jnp.array(1.0), optax.sgd(0.5))
-      GTOL after 1 steps: Converged: no component of the gradient is larger than gtol.
-              x: 0.0
-            fun: 0
-      grad_norm: 0
-    """
-
-    record: Record[jax.Array]
-    trajectory: Trajectory | None = None
-    last_x: Tree = None
-    opt_state: Tree = None
-
-    @property
-    def aux(self) -> Tree:
-        """The auxiliary output of the objective at x."""
-        return self.record.aux
-
-    @property
-    def success(self) -> jax.Array:
-        """Whether a tolerance was met, or without tolerances all steps were run."""
-        return self.status > 0
-
-    @property
-    def reason(self) -> Status:
-        """Why the search stopped.
-
-        Raises:
-          ValueError: if these are the results of many searches, as under `vmap`.
-        """
-        if jnp.ndim(self.status):
-            raise ValueError(f"a reason belongs to one search, not to {self.status.shape} of them")
-        return Status(int(self.status))
-
-    @property
-    def message(self) -> str:
-        """Why the search stopped, in a sentence that says what to try.
-
-        Raises:
-          ValueError: if these are the results of many searches, as under `vmap`.
-        """
-        reason = self.reason
-        if reason is Status.GTOL and not self.n_steps and not self.grad_norm:
-            return NO_SLOPE
-        return reason.message
-
-    def __repr__(self) -> str:
-        """The result as a person reads it."""
-        one = isinstance(self.status, jax.Array) and not isinstance(self.status, Tracer)
-        if not one or self.status.shape:
-            return f"Result(x={self.x!r}, fun={self.fun!r}, status={self.status!r})"
-        x = jax.tree.map(np.asarray, self.x)
-        return (
-            f"{self.reason.name} after {self.n_steps} steps: {self.message}\n"
-            f"        x: {x}\n"
-            f"      fun: {self.fun:.8g}\n"
-            f"grad_norm: {self.grad_norm:.3g}"
-        )
-
-
+@_names.our_names(_names.OF_SEARCHES)
 def minimize(
     fun: Callable[..., Tree],
     x0: Tree,
@@ -266,16 +187,15 @@ def stop_by(caller: str, options: StopOptions) -> Stop:
     for name in options:
         if name not in Stop._fields:
             raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}")
-    defaults = minimize.__kwdefaults__ or {}
-    return stop_options(**{name: options.get(name, defaults[name]) for name in Stop._fields})
+    known = inspect.signature(minimize).parameters
+    return stop_options(**{name: options.get(name, known[name].default) for name in Stop._fields})
 
 
 def checked_task(
     fun: Any, optimizer: Any, args: Any, box: _bounds.Bounds | None, stop: Stop
 ) -> Task:
     """The task, or an error unless `fun` and `optimizer` are such and `args` a tuple of arrays."""
-    if not callable(fun):
-        raise TypeError(f"fun must be a function of x, got {fun!r}")
+    _names.function_of_x("fun", fun)
     _check.hashable("fun", fun, Split.of(fun)[:2])
     if not (isinstance(optimizer, optax.GradientTransformation) and all(map(callable, optimizer))):
         way_out = "call the function that makes it, as in amsgrad(0.1)"

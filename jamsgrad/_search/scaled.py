@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jamsgrad import _check
+from jamsgrad import _check, _names
 from jamsgrad._search.bounds import Bounds, box
 from jamsgrad._tree import Tree, as_row, names
 
@@ -154,8 +154,7 @@ def scaled(fun: Callable[..., Tree], bounds: Tree, scale: Tree) -> Scaled:
     References:
       Tarantola, Inverse Problem Theory, SIAM, 2005, section 1.2: parameters that are positive.
     """
-    if not callable(fun):
-        raise TypeError(f"fun must be a function of x, got {fun!r}")
+    _names.function_of_x("fun", fun)
     ends = box(bounds, finite=False)
     words = tuple(_words("scale", scale, ends.lower))
     _check_positive(words, ends.lower)

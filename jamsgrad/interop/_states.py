@@ -22,7 +22,11 @@ def states_of(kind: type[State], tree: Tree, *, needed: bool = True) -> list[Sta
     found = [part for part in parts if isinstance(part, kind)]
     if needed and not found:
         name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-        raise ValueError(f"state must be or hold a {name}, got {type(tree).__name__} without one")
+        held = [type(part).__name__ for part in jax.tree.leaves(tree, is_leaf=_is_state)]
+        raise ValueError(
+            f"state must be or hold a {name}, got {type(tree).__name__} without one: it holds "
+            f"{', '.join(dict.fromkeys(held)) or 'nothing'}"
+        )
     return found
 
 
@@ -31,6 +35,10 @@ def replace_states(kind: type[State], tree: Tree, fill: Callable[[State], Tree])
     states_of(kind, tree)
     parts, treedef = jax.tree.flatten(tree, is_leaf=lambda part: isinstance(part, kind))
     return treedef.unflatten(fill(part) if isinstance(part, kind) else part for part in parts)
+
+
+def _is_state(part: Tree) -> bool:
+    return hasattr(part, "_fields")
 
 
 def set_schedules(tree: Tree, count: int) -> Tree:

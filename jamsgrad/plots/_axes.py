@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb, to_rgba_array
 from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
 
 from jamsgrad._tree import Tree
 
@@ -21,6 +22,9 @@ _ENDS = (*MINIMA, "0.6", FAILED)  # grey is for the other minima
 GREY = "0.85"  # where the function is not finite, or the search from there failed
 TICK_STEPS = (1, 2, 2.5, 5, 10)  # distances of ticks, times a power of ten
 COLOR_BAR = (1.04, 0, 0.05, 1)  # inset axes as high as their parent, whatever its aspect
+
+GRID: dict[str, Any] = {"alpha": 0.3}  # of every picture with a scale that is not a map
+THOUSANDS = StrMethodFormatter("{x:,.0f}")  # of axes that count
 
 Interval: TypeAlias = tuple[float, float]
 Kind = TypeVar("Kind")
@@ -72,8 +76,9 @@ def inside(points: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarr
 
 def mark(ax: Axes, points: np.ndarray, label: str | None, **look: Any) -> Line2D:
     """Mark points of the box. A mark on the edge of the axes is drawn whole."""
-    look = {"marker": "o", "markersize": 6.5, "linestyle": "", "zorder": 4, **look}
-    return ax.plot(*points.T, label=label, markeredgecolor="black", clip_on=False, **look)[0]
+    round_dot = {"marker": "o", "markersize": 6.5, "markeredgecolor": "black"}
+    look = {**round_dot, "linestyle": "", "zorder": 4, **look}
+    return ax.plot(*points.T, label=label, clip_on=False, **look)[0]
 
 
 def legend(ax: Axes, ncols: int = 4, **look: Any) -> None:

@@ -17,6 +17,7 @@ from jamsgrad import _check
 from jamsgrad._check import nan_is_data
 from jamsgrad._search import bounds as _bounds
 from jamsgrad._search.task import checked_objective
+from jamsgrad._tree import Tree
 from jamsgrad.plots import _axes
 from jamsgrad.problems import Problem
 
@@ -34,12 +35,18 @@ class ContourOptions(TypedDict, total=False):
 
 
 def surface(
-    problem: Function, ax: Axes3D | None = None, *, cmap: Colors = "viridis", resolution: int = 101
+    problem: Function | Objective,
+    bounds: Tree = None,
+    ax: Axes3D | None = None,
+    *,
+    cmap: Colors = "viridis",
+    resolution: int = 101,
 ) -> Axes3D:
     """Draw the function as a surface in three dimensions.
 
     Args:
       problem: the function, of two variables.
+      bounds: as in `contour`.
       ax: three-dimensional axes to draw in; None for a new figure.
       cmap: the colours of the values; "jet" gives the look of the classic tutorials.
       resolution: grid points along each side, at least 2.
@@ -56,6 +63,7 @@ def surface(
       >>> ax = plots.surface(problems.bowl, resolution=51)
       >>> ax.figure.savefig("surface.png")
     """
+    problem, ax = _given(problem, bounds, ax)
     land = _landscape(problem, resolution)
     axes = cast(Axes3D, _axes.axes_for(ax, "3d"))
     grid = land.x0, land.x1, land.values.filled(np.nan)
@@ -68,7 +76,8 @@ def surface(
 
 
 def contour(
-    problem: Function,
+    problem: Function | Objective,
+    bounds: Tree = None,
     ax: Axes | None = None,
     *,
     cmap: Colors = "viridis",
@@ -79,6 +88,8 @@ def contour(
 
     Args:
       problem: the function, of two variables.
+      bounds: the box of a function that comes alone: `contour(fun, bounds)` is
+        `contour((fun, bounds))`. Where there is none, `ax` may take its place.
       ax: axes to draw in; None for a new figure.
       cmap: the colours of the values; "jet" gives the look of the classic tutorials.
       resolution: grid points along each side, at least 2.
@@ -96,10 +107,11 @@ def contour(
     Example:
       >>> import jax.numpy as jnp
       >>> from jamsgrad import plots
-      >>> ax = plots.contour((lambda x: jnp.sin(x[0]) * x[1], ([-3, 0], [3, 2])))
+      >>> ax = plots.contour(lambda x: jnp.sin(x[0]) * x[1], ([-3, 0], [3, 2]))
       >>> [float(end) for end in ax.get_xlim()]
       [-3.0, 3.0]
     """
+    problem, ax = _given(problem, bounds, ax)
     land = _landscape(problem, resolution)
     axes = _axes.axes_for(ax)
     edges = land.norm.inverse(np.linspace(0, 1, _check.integer("levels", levels, 1) + 1))
@@ -113,6 +125,13 @@ def contour(
         _axes.mark(axes, minima, "minimum", **_axes.STAR, markersize=19, zorder=3)
         _axes.legend(axes)
     return axes
+
+
+def _given(problem: Any, bounds: Any, ax: Any) -> tuple[Any, Any]:
+    """The function and the axes of `contour(problem, ax)` and of `contour(fun, bounds, ax)`."""
+    if bounds is None or isinstance(bounds, Axes):
+        return problem, bounds if ax is None else ax
+    return (problem, bounds), ax
 
 
 class _Landscape(NamedTuple):
@@ -130,7 +149,7 @@ def of_two_variables(problem: Function) -> Problem:
     """The function as a Problem whose bounds have the shape (2,); a minimum not known is 0."""
     if not isinstance(problem, Problem):
         if not (isinstance(problem, tuple) and len(problem) == 2 and callable(problem[0])):
-            raise TypeError(f"expected a Problem or a tuple (fun, bounds), got {problem!r}")
+            raise TypeError(f"expected a Problem or a tuple (fun, bounds), got {problem!r} alone")
         problem = Problem("", *problem, minimizers=np.empty((0, 2)), minimum=0.0, source="")
     ends = (np.asarray(end, float) for end in _bounds.ends(problem.bounds))
     box = _bounds.Bounds(*np.broadcast_arrays(*ends))

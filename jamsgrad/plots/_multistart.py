@@ -1,10 +1,13 @@
 """What many searches found: their values, the best points, and which start led where."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from jamsgrad import _check
@@ -14,15 +17,18 @@ from jamsgrad._search.bounds import end_rows
 from jamsgrad._tree import as_row, as_rows, ceil_div
 from jamsgrad.plots import _axes
 
+_OFFSET: dict[str, Any] = {"xycoords": "data", "textcoords": "offset points"}
+
 
 def waterfall(
     result: MultiStartResult, ax: Axes | None = None, *, minimum: float | None = None
 ) -> Axes:
     """Draw the values where searches ended, the best first: plateaus are minima found often.
 
-    Crosses are searches without success; those at the upper edge have no value. The scale is
-    logarithmic, with a linear part around zero, where the gaps from the best minimum to the others
-    span three decades. Without such gaps it is logarithmic where the values span two.
+    Minima whose values agree are drawn one after the other. Crosses are searches without success;
+    those at the upper edge have no value. The scale is logarithmic, with a linear part around zero,
+    where the gaps from the best minimum to the others span three decades. Without such gaps it is
+    logarithmic where the values span two, and linear where the values of several minima agree.
 
     Args:
       result: what many searches found.
@@ -50,11 +56,15 @@ def waterfall(
       Raue et al., Lessons learned from quantitative dynamical modeling in systems biology, PLoS ONE
       8, 2013.
     """
-    order = _axes.checked(result, MultiStartResult).order
+    order, level = _by_minimum(_axes.checked(result, MultiStartResult))
     values, basin = result.fun[order].astype(float), result.basin[order]
     finite = np.isfinite(values)
-    base = minimum if minimum is not None else values[0] if finite[0] else 0.0
+    base = minimum if minimum is not None else values[finite].min() if finite.any() else 0.0
     threshold = _linear_threshold(values[finite] - base, basin[finite])
+    ended = basin >= 0
+    one_level = basin.max() > 0 and not level[finite].any()
+    if one_level := one_level and values[finite].max() == values[ended].max():
+        threshold = None
     label = _axes.value_label(base)
     if minimum is None:
         label = "$f(x)$" if threshold is None else "$f(x)$ above the best"
@@ -63,7 +73,6 @@ def waterfall(
     axes = _axes.axes_for(ax)
     rank = np.arange(1, len(values) + 1)
     size = float(np.clip(8000 / len(values), 3, 30))
-    ended = basin >= 0
     # In one call: where minima have the same value, none must hide the others.
     colors = _axes.colors_of_searches(basin[ended])
     axes.scatter(rank[ended], values[ended] - base, size, colors, linewidths=0, rasterized=True)
@@ -74,11 +83,14 @@ def waterfall(
     axes.scatter(rank[lost], np.ones(lost.sum()), s=2 * size, **crosses, **edge)
     axes.update_datalim(np.stack([rank, rank], axis=1), updatey=False)  # the edge's are not in it
     axes.autoscale_view(scaley=False)
+    if one_level:  # in which differences are rounding, or what the tolerance left
+        axes.margins(y=10)
     if threshold is not None:
         axes.set_yscale("symlog", linthresh=threshold)
     axes.set(xlabel="searches, best first", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_formatter(_axes.THOUSANDS)
+    axes.grid(**_axes.GRID)
     _axes.minima_legend(axes, basin, basin, {"linestyle": "", "marker": "o"}, {"marker": "x"})
     return axes
 
@@ -88,7 +100,7 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
 
     Each variable has a row, a complex variable two; a point is a line through all rows. A row
     reaches from the lower to the upper bound, or without bounds from the lowest to the highest of
-    the points.
+    the points; the values are written at its ends.
 
     Args:
       result: what many searches found.
@@ -125,6 +137,7 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     low, high = end_rows(result._plan.task.bounds, points.shape[1])
     closed = np.isfinite(high - low)
     low, high = np.where(closed, [low, high], [points.min(axis=0), points.max(axis=0)])
+    ends = np.stack([low, high], axis=1)
     points = (points - low) / np.where(high > low, high - low, 1)
 
     axes = _axes.axes_for(ax)
@@ -141,7 +154,12 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     axes.set(xlim=(-0.03, 1.03), ylim=(rows[-1] + 0.5, -0.5), xlabel=f"from lower to upper {bound}")
     some = slice(None, None, ceil_div(len(names), 25))  # more would overlap
     axes.set_yticks(rows[some], names[some])
-    axes.grid(alpha=0.3)
+    for row in rows[some]:
+        for x, side in enumerate(("left", "right")):
+            look = {"fontsize": "small", "color": "0.3", "ha": side, "va": "bottom"}
+            end = axes.annotate(f"{ends[row, x]:.4g}", (x, row), (0, 3), **_OFFSET, **look)
+            end.set_path_effects([withStroke(linewidth=2, foreground="white")])
+    axes.grid(**_axes.GRID)
     _axes.minima_legend(axes, basin, result.basin, {"linestyle": "-"}, {"linestyle": ":"})
     return axes
 
@@ -194,6 +212,35 @@ def basins(basin_map: BasinMap, ax: Axes | None = None, *, shade: float = 0.6) -
         square = {"marker": "s", "markersize": 9, "linestyle": ""}
         _axes.minima_legend(axes, basin, basin, square, {"color": _axes.GREY})
     return axes
+
+
+def _by_minimum(result: MultiStartResult) -> tuple[np.ndarray, np.ndarray]:
+    """An order of the searches, the best first, and the level of each one in it, from 0.
+
+    A minimum is on the level of the one before it if its best value, or that of one after it, is no
+    higher than the median there, up to rounding. Where several are on one level, the order is by
+    minimum; what failed there comes last.
+    """
+    order = result.order
+    values, basin = result.fun[order].astype(float), result.basin[order]
+    found = [values[basin == i] for i in range(basin.max(initial=-1) + 1)]
+    best = np.minimum.accumulate([own.min() for own in found][::-1])[::-1]
+    middle = np.maximum.accumulate([np.median(own) for own in found])
+    levels = [0, *np.cumsum(best[1:] > middle[:-1] + _rounding(result))]
+    level = np.maximum.accumulate(np.array([*levels, 0])[basin])  # -1 is the last
+    shared = np.bincount([*levels, 0])[level] > 1 + (level == 0)
+    number = np.where(shared, np.where(basin < 0, len(levels), basin), 0)
+    again = np.lexsort((number, level))
+    return order[again], level[again]
+
+
+def _rounding(result: MultiStartResult) -> float:
+    """How far values of minima may differ by rounding alone, as a bowl rises across the box."""
+    low, high = end_rows(result._plan.task.bounds, as_rows(result.x).shape[1])
+    width = np.where(np.isfinite(high - low), high - low, 0)
+    hessians = [m.hessian for m in result.minima if m.hessian is not None]
+    rises = [float(np.abs(np.diag(hessian)) @ width**2) for hessian in hessians]
+    return float(8 * np.finfo(result.fun.dtype).eps * max(rises, default=0))
 
 
 def _linear_threshold(heights: np.ndarray, basin: np.ndarray) -> float | None:

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from jamsgrad import _check
-from jamsgrad._search.minimize import Result
+from jamsgrad._search.result import Result
 from jamsgrad._search.trajectory import Trajectory
 from jamsgrad._tree import Tree
 from jamsgrad.plots import _axes
@@ -21,6 +22,27 @@ from jamsgrad.problems import Problem
 
 Search: TypeAlias = Result | Trajectory | ArrayLike
 Results: TypeAlias = Search | Mapping[str, Search]
+
+_FRAME: dict[str, Any] = {
+    "linestyle": "",
+    "markersize": 15,
+    "markeredgewidth": 2.5,
+    "fillstyle": "none",
+}
+
+
+class _Animation(FuncAnimation):
+    """An animation that a notebook shows, in the place of its figure."""
+
+    made: Figure | None = None  # the figure that was made for it
+
+    def _repr_html_(self) -> str:
+        player = self.to_jshtml()
+        if self.made is not None:
+            import matplotlib.pyplot as plt  # noqa: PLC0415  as in `axes_for`
+
+            plt.close(self.made)  # which the notebook would show beside it
+        return player
 
 
 class _Recorded(NamedTuple):
@@ -70,6 +92,8 @@ def animate(
 ) -> FuncAnimation:
     """Let searches run over the contours of the function.
 
+    In a notebook the animation shows itself, with buttons to play it.
+
     Args:
       problem: the function, of two variables.
       results: a search of it, or several as a mapping from name to search.
@@ -111,7 +135,9 @@ def animate(
     if ax is None:  # lay the figure out once, not once per picture
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    return FuncAnimation(figure, draw, frames=steps.tolist(), interval=interval)
+    shown = _Animation(figure, draw, frames=steps.tolist(), interval=interval)
+    shown.made = figure if ax is None else None
+    return shown
 
 
 def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.0) -> Axes:
@@ -154,7 +180,8 @@ def convergence(results: Results, ax: Axes | None = None, *, minimum: float = 0.
     if _axes.log_range(values[np.isfinite(values)], decades=2) is not None:
         axes.set_yscale("log", nonpositive="mask")
     axes.set(xlabel="step", ylabel=_axes.value_label(minimum))
-    axes.grid(alpha=0.3)
+    axes.grid(**_axes.GRID)
+    axes.xaxis.set_major_formatter(_axes.THOUSANDS)
     _axes.legend(axes)
     return axes
 
@@ -213,8 +240,9 @@ def _draw(
         ]
         start, end = (_axes.inside(point, *problem.bounds) for point in _ends(rows.x))
         _axes.mark(axes, start, None if paths else "start", color="white")
-        look = {"linestyle": ""} if single else {"linewidth": width}  # of the line in the legend
-        end = _axes.mark(axes, end, name or "end", **{**style, **look})
+        # A single end is a frame, in which a minimum is seen; others have a line in the legend.
+        look = _FRAME | {"markeredgecolor": style["color"]} if single else {"linewidth": width}
+        end = _axes.mark(axes, end, name or "end", **style | look)
         paths.append((rows, lines, end))
     _axes.legend(axes)
     return axes, paths

@@ -54,6 +54,6 @@ def profile(profile: Profile, ax: Axes | None = None) -> Axes:
     axes.set(xlabel=seen.name, ylabel="$f(x)$ above the minimum")
     axes.locator_params(nbins=6)
     axes.margins(x=0.02)
-    axes.grid(alpha=0.3)
+    axes.grid(**_axes.GRID)
     _axes.legend(axes, ncols=2)
     return axes

@@ -16,21 +16,30 @@ _DIXON_SZEGO = "Dixon and Szegö, The global optimization problem, 1978"
     source="Brownlee, Gradient descent optimization with AMSGrad from scratch, 2021",
 )
 def bowl(x: jax.Array) -> jax.Array:
-    """The bowl of the tutorial on AMSGrad: the sphere in two variables."""
+    r"""The bowl of the tutorial on AMSGrad: the sphere in two variables.
+
+    .. math:: f(x) = x_0^2 + x_1^2
+    """
     x0, x1 = x
     return x0**2 + x1**2
 
 
 @of_two(box=(-10, 10), at=[(1, 3)], source=JAMIL_YANG)
 def booth(x: jax.Array) -> jax.Array:
-    """Booth's function: a convex quadratic."""
+    r"""Booth's function: a convex quadratic.
+
+    .. math:: f(x) = (x_0 + 2 x_1 - 7)^2 + (2 x_0 + x_1 - 5)^2
+    """
     x0, x1 = x
     return (x0 + 2 * x1 - 7) ** 2 + (2 * x0 + x1 - 5) ** 2
 
 
 @of_two(box=(-10, 10), at=[(0, 0)], source=JAMIL_YANG)
 def matyas(x: jax.Array) -> jax.Array:
-    """The Matyas function: a convex quadratic, and nearly flat along one diagonal."""
+    r"""The Matyas function: a convex quadratic, and nearly flat along one diagonal.
+
+    .. math:: f(x) = 0.26 (x_0^2 + x_1^2) - 0.48 \, x_0 x_1
+    """
     x0, x1 = x
     return 0.26 * (x0**2 + x1**2) - 0.48 * x0 * x1
 
@@ -41,7 +50,11 @@ def matyas(x: jax.Array) -> jax.Array:
     source=f"Beale, On an iterative method for finding a local minimum, 1958; {LIBRARY}",
 )
 def beale(x: jax.Array) -> jax.Array:
-    """Beale's function: flat valleys between steep corners."""
+    r"""Beale's function: flat valleys between steep corners.
+
+    .. math::
+      f(x) = (1.5 - x_0 (1 - x_1))^2 + (2.25 - x_0 (1 - x_1^2))^2 + (2.625 - x_0 (1 - x_1^3))^2
+    """
     x0, x1 = x
     return (
         (1.5 - x0 * (1 - x1)) ** 2
@@ -61,14 +74,20 @@ def beale(x: jax.Array) -> jax.Array:
     source=f"Himmelblau, Applied nonlinear programming, 1972; box: {JAMIL_YANG}",
 )
 def himmelblau(x: jax.Array) -> jax.Array:
-    """Himmelblau's function: four minima, all of them global."""
+    r"""Himmelblau's function: four minima, all of them global.
+
+    .. math:: f(x) = (x_0^2 + x_1 - 11)^2 + (x_0 + x_1^2 - 7)^2
+    """
     x0, x1 = x
     return (x0**2 + x1 - 11) ** 2 + (x0 + x1**2 - 7) ** 2
 
 
 @of_two(box=(-5, 5), at=[(0, 0)], source=JAMIL_YANG)
 def three_hump_camel(x: jax.Array) -> jax.Array:
-    """The three-hump camel: three minima, of which the middle one is the lowest."""
+    r"""The three-hump camel: three minima, of which the middle one is the lowest.
+
+    .. math:: f(x) = 2 x_0^2 - 1.05 \, x_0^4 + x_0^6 / 6 + x_0 x_1 + x_1^2
+    """
     x0, x1 = x
     return 2 * x0**2 - 1.05 * x0**4 + x0**6 / 6 + x0 * x1 + x1**2
 
@@ -80,7 +99,10 @@ def three_hump_camel(x: jax.Array) -> jax.Array:
     source=f"{_DIXON_SZEGO}; {LIBRARY}",
 )
 def six_hump_camel(x: jax.Array) -> jax.Array:
-    """The six-hump camel: six minima, two of them global."""
+    r"""The six-hump camel: six minima, two of them global.
+
+    .. math:: f(x) = (4 - 2.1 \, x_0^2 + x_0^4 / 3) \, x_0^2 + x_0 x_1 + (4 x_1^2 - 4) \, x_1^2
+    """
     x0, x1 = x
     return (4 - 2.1 * x0**2 + x0**4 / 3) * x0**2 + x0 * x1 + (4 * x1**2 - 4) * x1**2
 
@@ -92,7 +114,13 @@ def six_hump_camel(x: jax.Array) -> jax.Array:
     source=f"Goldstein and Price, On descent from local minima, 1971; {LIBRARY}",
 )
 def goldstein_price(x: jax.Array) -> jax.Array:
-    """Goldstein and Price's function: four minima, and values from 3 to a million."""
+    r"""Goldstein and Price's function: four minima, and values from 3 to a million.
+
+    .. math::
+      f(x) &= (1 + (x_0 + x_1 + 1)^2 \, p(x)) \, (30 + (2 x_0 - 3 x_1)^2 \, q(x)) \\
+      p(x) &= 19 - 14 x_0 + 3 x_0^2 - 14 x_1 + 6 x_0 x_1 + 3 x_1^2 \\
+      q(x) &= 18 - 32 x_0 + 12 x_0^2 + 48 x_1 - 36 x_0 x_1 + 27 x_1^2
+    """
     x0, x1 = x
     first = 19 - 14 * x0 + 3 * x0**2 - 14 * x1 + 6 * x0 * x1 + 3 * x1**2
     second = 18 - 32 * x0 + 12 * x0**2 + 48 * x1 - 36 * x0 * x1 + 27 * x1**2
@@ -107,7 +135,12 @@ def goldstein_price(x: jax.Array) -> jax.Array:
     source=f"Branin, Widely convergent method, IBM J. Res. Dev. 16, 1972; box: {_DIXON_SZEGO}",
 )
 def branin(x: jax.Array) -> jax.Array:
-    """Branin's function: three minima along a curved valley, all of them global."""
+    r"""Branin's function: three minima along a curved valley, all of them global.
+
+    .. math::
+      f(x) = \left(x_1 - \frac{5.1}{4 \pi^2} x_0^2 + \frac{5}{\pi} x_0 - 6\right)^2
+             + 10 \left(1 - \frac{1}{8 \pi}\right) \cos x_0 + 10
+    """
     x0, x1 = x
     parabola = x1 - 5.1 / (4 * math.pi**2) * x0**2 + 5 / math.pi * x0 - 6
     return parabola**2 + 10 * (1 - 1 / (8 * math.pi)) * jnp.cos(x0) + 10
@@ -121,7 +154,10 @@ def branin(x: jax.Array) -> jax.Array:
     source=f"McCormick, Computability of global solutions, Math. Prog. 10, 1976; {LIBRARY}",
 )
 def mccormick(x: jax.Array) -> jax.Array:
-    """McCormick's function: a plane with a sine wave on it, in a parabolic valley."""
+    r"""McCormick's function: a plane with a sine wave on it, in a parabolic valley.
+
+    .. math:: f(x) = \sin(x_0 + x_1) + (x_0 - x_1)^2 - 1.5 \, x_0 + 2.5 \, x_1 + 1
+    """
     x0, x1 = x
     return jnp.sin(x0 + x1) + (x0 - x1) ** 2 - 1.5 * x0 + 2.5 * x1 + 1
 
@@ -133,7 +169,10 @@ def mccormick(x: jax.Array) -> jax.Array:
     source=f"Michalewicz, Genetic algorithms + data structures, 1992, with m = 10; {LIBRARY}",
 )
 def michalewicz(x: jax.Array) -> jax.Array:
-    """Michalewicz's function: a plateau with narrow channels, lowest where two of them cross."""
+    r"""Michalewicz's function: a plateau with narrow channels, lowest where two of them cross.
+
+    .. math:: f(x) = -\sin x_0 \, \sin^{20}(x_0^2 / \pi) - \sin x_1 \, \sin^{20}(2 x_1^2 / \pi)
+    """
     x0, x1 = x
     return (
         -jnp.sin(x0) * jnp.sin(x0**2 / math.pi) ** 20
@@ -149,7 +188,11 @@ def michalewicz(x: jax.Array) -> jax.Array:
     source=f"Whitley et al., Evaluating evolutionary algorithms, AI 85, 1996; {LIBRARY}",
 )
 def eggholder(x: jax.Array) -> jax.Array:
-    """The eggholder: many deep wells, the deepest on the edge of the box."""
+    r"""The eggholder: many deep wells, the deepest on the edge of the box.
+
+    .. math::
+      f(x) = -y \, \sin \sqrt{|x_0 / 2 + y|} - x_0 \, \sin \sqrt{|x_0 - y|}, \quad y = x_1 + 47
+    """
     x0, x1 = x
     y = x1 + 47
     return -y * jnp.sin(sqrt(jnp.abs(x0 / 2 + y))) - x0 * jnp.sin(sqrt(jnp.abs(x0 - y)))

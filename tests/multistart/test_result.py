@@ -60,7 +60,7 @@ def test_the_summary_shows_the_best_point_and_each_status_whatever_came_of_it(fo
     assert lines[0].endswith("busy: 300 MAX_STEPS")
     assert lines[1] == f"300 MAX_STEPS. {Status.MAX_STEPS.message}"
     assert lines[2].startswith(f"Best value {stuck.best.fun:.6g}, ")
-    assert lines[3:] == ["No minimum was found."]
+    assert len(lines) == 3
 
     some = search(radius=1.0, value=np.nan, max_steps=60)
     said = some.summary()
@@ -69,10 +69,7 @@ def test_the_summary_shows_the_best_point_and_each_status_whatever_came_of_it(fo
     assert len(np.unique(some.status)) > 1
 
     nothing = search(radius=100.0, value=np.nan)
-    assert nothing.summary().splitlines()[2:] == [
-        "No search found a finite value.",
-        "No minimum was found.",
-    ]
+    assert nothing.summary().splitlines()[2:] == ["No search found a finite value."]
 
 
 def test_the_chance_of_new_is_the_one_that_the_summary_prints(found):

@@ -655,8 +655,9 @@ def test_the_conventions_cannot_be_changed():
 
 @pytest.mark.parametrize("name", ["torch", "Paper", None, 3, (True, "never")], ids=repr)
 def test_an_unknown_convention_is_refused(name):
-    expected = rf"^convention must be one of 'paper', .*, got {re.escape(repr(name))}$"
-    with pytest.raises(ValueError, match=expected):
+    near = {"torch": "; did you mean 'pytorch'?", "Paper": "; did you mean 'paper'?"}.get(name, "")
+    got = re.escape(f"got {name!r}{near}")
+    with pytest.raises(ValueError, match=rf"^convention must be one of 'paper', .*, {got}$"):
         scale_by_amsgrad(convention=name)
 
 

@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import LogNorm, Normalize
-from pictures import BOWL, SMALL, filled, labels, lines_through
+from pictures import BOWL, SMALL, filled, labels, lines_through, new_ax
 from scipy.optimize import Bounds
 
 from jamsgrad import plots, problems
@@ -21,6 +21,19 @@ def test_bounds_in_every_form_are_the_limits(bounds):
     assert ax.get_xlim() == (-2, 1)
     assert ax.get_ylim() == (0, 4)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("$x_0$", "$x_1$")
+
+
+@pytest.mark.parametrize("draw", [plots.contour, plots.surface])
+@pytest.mark.parametrize("problem", [problems.bowl, problems.rosenbrock(2), problems.branin])
+def test_a_function_and_its_bounds_come_together_or_one_after_the_other(draw, problem):
+    fun, bounds = problem.fun, problem.bounds
+    together, apart = draw((fun, bounds), resolution=5), draw(fun, bounds, resolution=5)
+    np.testing.assert_array_equal(filled(together).get_array(), filled(apart).get_array())
+    ax = new_ax(draw.__name__)
+    assert draw(fun, bounds, ax, resolution=5) is ax
+    ax = new_ax(draw.__name__)
+    assert draw(problem, ax, resolution=5) is ax
+    assert draw(fun, bounds=bounds, ax=ax, resolution=5) is ax
 
 
 @pytest.mark.parametrize(

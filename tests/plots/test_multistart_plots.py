@@ -76,7 +76,7 @@ def test_the_axis_of_a_waterfall_reaches_from_the_first_to_the_last_rank(n, lost
         ([0.0, 1e-3, 1.0, 1e3], [0, 1, 2, 3], "symlog"),
         ([-7.0, -6.999, -6.0, 1e3], [0, 1, 2, 3], "symlog"),
         ([0.0, 1e-12, 1e-9, 10, 10 + 1e-9, 20], [0, 0, 0, 1, 1, 2], "linear"),  # steps, not noise
-        ([0.0, 1e-6, 0.0, 2e-6, 1e-12, 1e-9], [0, 0, 1, 1, 2, 2], "symlog"),  # no steps
+        ([0.0, 1e-6, 0.0, 2e-6, 1e-12, 1e-9], [0, 0, 1, 1, 2, 2], "linear"),  # one level
         ([1e-12, 1e-9, 1e-6, 1e-3], [0, 0, 0, 0], "symlog"),
         ([1.0, 2.0, 3.0], [0, 0, 0], "linear"),
         ([2.0, 2.0], [0, 1], "linear"),
@@ -89,8 +89,38 @@ def test_a_waterfall_is_logarithmic_where_steps_span_decades(values, basin, scal
     assert ax.get_yscale() == scale
     assert ax.get_ylabel() == ("$f(x)$" if scale == "linear" else "$f(x)$ above the best")
     base = 0 if scale == "linear" else min(values)
+    drawn = shown(ax)[0][:, 1]
     finite = np.sort(values)[np.isfinite(values)]
-    np.testing.assert_array_equal(shown(ax)[0][:, 1], finite - base)
+    np.testing.assert_array_equal(np.sort(drawn), finite - base)
+
+
+TIES = {  # values of searches, the minimum of each, and the levels that are seen
+    "rounding": ([0, 2e-15, 1e-15, 3e-15, 1e-15, 0], [0, 0, 1, 1, 2, 2], [[0, 1, 2]]),
+    "tolerance": ([1e-9, 4e-8, 2e-9, 5e-8, 3e-9, 9e-8], [0, 0, 1, 1, 2, 2], [[0, 1, 2]]),
+    "pairs": ([-1, -1, -1, -1, 2, 2, 2, 2], [0, 1, 0, 1, 2, 3, 3, 2], [[0, 1], [2, 3]]),
+    "none": ([0, 0.1, 1, 1.1, 5, 5.1], [0, 0, 1, 1, 2, 2], [[0], [1], [2]]),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_minima_of_one_level_are_plateaus_one_after_the_other(name):
+    values, basin, levels = TIES[name]
+    ax = plots.waterfall(searches(values, basin))
+    ax.figure.canvas.draw()
+    colors = ax.collections[0].get_facecolor()
+    changes = (colors[1:] != colors[:-1]).any(axis=1).sum()
+    assert changes == len(np.unique(basin)) - 1  # no minimum is torn
+    low, high = ax.get_ylim()
+    drawn = shown(ax)[0][:, 1]
+    flat = np.ptp(drawn) < 0.1 * (high - low)
+    assert flat == (len(levels) == 1)
+
+
+def test_what_failed_among_minima_of_one_level_comes_after_them():
+    values = [0.0, 1e-9, 2e-9, 1e-9, 3e-9, 1.5e-9]
+    ax = plots.waterfall(searches(values, [0, 0, 0, 1, 1, 1], status=[1, 1, 1, 1, 1, 0]))
+    assert shown(ax)[1].tolist() == [[6, 1.5e-9]]
+    assert shown(ax)[0][:, 0].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_what_failed_is_a_step_too():
@@ -125,6 +155,7 @@ def test_parallel_coordinates_are_the_best_points_between_their_bounds():
     assert labels(ax) == ["best", *(f"minimum {i} (25 %)" for i in range(3))]
     assert ax.get_xlabel() == "from lower to upper bound"
     assert ax.get_ylim() == (1.5, -0.5)
+    assert [text.get_text() for text in ax.texts] == ["-5", "5", "-5", "5"]
 
 
 def test_parallel_coordinates_of_what_failed():

@@ -108,6 +108,23 @@ def test_only_a_new_figure_is_laid_out_once_for_all_frames(tmp_path):
         assert isinstance(engine, ConstrainedLayoutEngine) is constrained
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["ax given", "no ax"])
+def test_an_animation_shows_itself_in_a_notebook(given, result):
+    ax = new_ax("animate") if given else None
+    animation = plots.animate(problems.bowl, result, ax, frames=2, **SMALL)
+    player = animation._repr_html_()
+    assert "<script" in player
+    assert player.count("data:image/png") == 2
+    assert animation._repr_html_() == player
+    assert bool(plt.get_fignums()) is given  # nothing of it is shown a second time
+
+
+def test_the_end_of_a_single_search_leaves_the_minimum_to_be_seen(result):
+    ax = plots.path(problems.bowl, result, **SMALL)
+    (end,) = [line for line in ax.lines if line.get_label() == "end"]
+    assert end.get_fillstyle() == "none"
+
+
 def test_there_are_no_more_frames_than_steps(tmp_path):
     animation = plots.animate(BOWL, np.array([[0, 0], [0.5, 0.5], [0.2, 0]]), frames=50, **SMALL)
     animation.save(tmp_path / "search.gif", writer="pillow", dpi=20)
