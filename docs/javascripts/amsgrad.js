@@ -36,19 +36,28 @@ const amsgrad = (() => {
   // A problem: its box, its minimizers, fun(x), and grad(x, t), the gradient of step t = 1, 2, ...
   const problems = {
     bowl: {
-      box: [[-1, 1], [-1, 1]],
+      box: [
+        [-1, 1],
+        [-1, 1],
+      ],
       minimizers: [[0, 0]],
       fun: ([x, y]) => x * x + y * y,
       grad: ([x, y]) => [2 * x, 2 * y],
     },
     rosenbrock: {
-      box: [[-2.048, 2.048], [-2.048, 2.048]],
+      box: [
+        [-2.048, 2.048],
+        [-2.048, 2.048],
+      ],
       minimizers: [[1, 1]],
       fun: ([x, y]) => 100 * (y - x * x) ** 2 + (1 - x) ** 2,
       grad: ([x, y]) => [-400 * (y - x * x) * x - 2 * (1 - x), 200 * (y - x * x)],
     },
     himmelblau: {
-      box: [[-5, 5], [-5, 5]],
+      box: [
+        [-5, 5],
+        [-5, 5],
+      ],
       minimizers: [
         [3, 2],
         [-2.805118086952745, 3.131312518250573],

@@ -12,16 +12,47 @@
 
   const NAMES = { paper: "paper", optax: "optax", pytorch: "pytorch", keras: "keras", adam: "Adam" };
   const FUNCTIONS = { himmelblau: "Himmelblau", rosenbrock: "Rosenbrock", bowl: "bowl", reddi: "Reddi" };
-  const KNOB = { alpha: ["learning rate", -4, 0.5], b1: ["b1", 0, 2], b2: ["b2", 0, 4], eps: ["eps", -12, 1] };
+  const RANGES = {
+    alpha: ["learning rate", -4, 0.5], // of the sliders, whose scales are below
+    b1: ["b1", 0, 2],
+    b2: ["b2", 0, 4],
+    eps: ["eps", -12, 1],
+  };
   const each = (names, html) => Object.keys(names).map(html).join("");
+  const problemChip = (name) => `
+    <label class="ex-chip">
+      <input type="radio" name="ex-problem" value="${name}">${FUNCTIONS[name]}
+    </label>`;
+  const ruleChip = (rule) => `
+    <label class="ex-chip ex-${rule}">
+      <input type="checkbox" name="ex-rule" value="${rule}"><i></i>${NAMES[rule]}
+    </label>`;
+  const card = (rule) => `
+    <div class="ex-card ex-${rule}" data-rule="${rule}" hidden>
+      <b>${NAMES[rule]}</b>
+      <canvas role="img" aria-label="v and v̂ as squares"></canvas>
+      <dl>
+        <dt>f</dt><dd data-is="fun"></dd>
+        <dt>√v</dt><dd data-is="v"></dd>
+        <dt>√v̂</dt><dd data-is="vhat"></dd>
+      </dl>
+    </div>`;
+  const slider = (name, [title, low, high] = RANGES[name]) => `
+    <div>
+      <label for="ex-${name}">${title}</label><output for="ex-${name}"></output>
+      <input type="range" id="ex-${name}" data-knob="${name}" min="${low}" max="${high}" step="0.01">
+    </div>`;
+  const figure = (name, title, what) => `
+    <figure>
+      <figcaption id="ex-${name}-is">${title}</figcaption>
+      <canvas id="ex-${name}" role="img" aria-label="${what} over time"></canvas>
+    </figure>`;
   lab.innerHTML = `
-    <fieldset class="ex-choice"><legend>Function</legend>
-      ${each(FUNCTIONS, (name) => `<label class="ex-chip"><input type="radio" name="ex-problem" value="${name}">${FUNCTIONS[name]}</label>`)}
+    <fieldset class="ex-choice">
+      <legend>Function</legend>${each(FUNCTIONS, problemChip)}
       <label class="ex-chip ex-clip"><input type="checkbox" name="ex-clip">clip gradients at norm 1</label>
     </fieldset>
-    <fieldset class="ex-choice"><legend>AMSGrad of</legend>
-      ${each(rules, (rule) => `<label class="ex-chip ex-${rule}"><input type="checkbox" name="ex-rule" value="${rule}"><i></i>${NAMES[rule]}</label>`)}
-    </fieldset>
+    <fieldset class="ex-choice"><legend>AMSGrad as in</legend>${each(rules, ruleChip)}</fieldset>
     <div class="ex-stage">
       <canvas id="ex-picture" tabindex="0" role="img" aria-describedby="ex-status" aria-label="Paths
         of the searches over the function. Arrow keys move the start, space plays, full stop steps,
@@ -31,26 +62,18 @@
         <button type="button" data-do="step">Step</button>
         <button type="button" data-do="reset">Reset</button>
         <button type="button" data-do="spike">One gradient of 1000</button>
-        <div><label for="ex-t">t =</label> <output for="ex-t"></output>
-          <input type="range" id="ex-t" data-knob="t" min="0" max="${LAST}" step="1"></div>
+        <div>
+          <label for="ex-t">t =</label> <output for="ex-t"></output>
+          <input type="range" id="ex-t" data-knob="t" min="0" max="${LAST}" step="1">
+        </div>
       </div>
-      <div class="ex-cards">
-        ${each(rules, (rule) => `<div class="ex-card ex-${rule}" data-rule="${rule}" hidden>
-          <b>${NAMES[rule]}</b><canvas role="img" aria-label="v and v̂ as squares"></canvas>
-          <dl><dt>f</dt><dd data-is="fun"></dd><dt>√v</dt><dd data-is="v"></dd>
-            <dt>√v̂</dt><dd data-is="vhat"></dd></dl></div>`)}
-      </div>
+      <div class="ex-cards">${each(rules, card)}</div>
     </div>
     <div class="ex-charts">
-      <figure><figcaption id="ex-loss-is"></figcaption>
-        <canvas id="ex-loss" role="img" aria-label="f over time"></canvas></figure>
-      <figure><figcaption>step size of x₀: α / (√v̂ + eps)</figcaption>
-        <canvas id="ex-size" role="img" aria-label="step size over time"></canvas></figure>
+      ${figure("loss", "f(x)", "f")}
+      ${figure("size", "step size of x₀: α / (√v̂ + eps)", "step size")}
     </div>
-    <div class="ex-knobs">
-      ${each(KNOB, (name) => `<div><label for="ex-${name}">${KNOB[name][0]}</label><output for="ex-${name}"></output>
-        <input type="range" id="ex-${name}" data-knob="${name}" min="${KNOB[name][1]}" max="${KNOB[name][2]}" step="0.01"></div>`)}
-    </div>
+    <div class="ex-knobs">${each(RANGES, (name) => slider(name))}</div>
     <p id="ex-status" class="ex-unseen" aria-live="polite"></p>`;
 
   const find = (selector) => document.querySelector(selector);
@@ -109,7 +132,9 @@
   }
 
   function cards(scene) {
-    const outlined = scene.paths.flatMap(([, path]) => path.flatMap((row) => row.state.map((s) => s.outlined)));
+    const outlined = scene.paths.flatMap(([, path]) =>
+      path.flatMap((row) => row.state.map((s) => s.outlined)),
+    );
     const most = outlined.reduce((a, b) => Math.max(a, b), 1e-300);
     const rowOf = ({ dataset }) => scene.paths.find(([rule]) => rule === dataset.rule)?.[1][shown.t];
     for (const card of all(".ex-card")) card.hidden = !rowOf(card); // before any is measured
@@ -117,7 +142,8 @@
       const { fun, state } = rowOf(card);
       pictures.squares(card.querySelector("canvas"), scene, card.dataset.rule, state, most);
       const numbers = { fun, v: Math.sqrt(state[0].filled), vhat: Math.sqrt(state[0].outlined) };
-      for (const cell of card.querySelectorAll("[data-is]")) cell.textContent = number(numbers[cell.dataset.is]);
+      for (const cell of card.querySelectorAll("[data-is]"))
+        cell.textContent = number(numbers[cell.dataset.is]);
     }
   }
 
@@ -246,7 +272,8 @@ print(result.last_x)`;
     const given = Object.fromEntries(scene.split(" ").map((word) => word.split("=")));
     playing = false;
     shown = plain(given.problem);
-    for (const name of ["alpha", "b1", "b2", "eps", "clip", "t"]) if (given[name]) shown[name] = Number(given[name]);
+    for (const name of ["alpha", "b1", "b2", "eps", "clip", "t"])
+      if (given[name]) shown[name] = Number(given[name]);
     for (const name of ["start", "spikes"]) if (given[name]) shown[name] = given[name].split(",").map(Number);
     if (given.show) shown.show = given.show.split(",");
     given.play ? play(Number(given.play)) : show();

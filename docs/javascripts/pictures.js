@@ -55,13 +55,15 @@ const pictures = (() => {
 
   const minus = (text) => String(text).replaceAll("-", "\u2212");
   const thousands = (t) => String(t).replace(/\B(?=(\d{3})+$)/, "\u2009");
-  const superscript = (n) => [...String(n)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  const superscript = (n) => Array.from(String(n), (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
 
   // Three digits.
   function number(x) {
     if (x === 0 || !Number.isFinite(x)) return x === 0 ? "0" : "";
     const size = Math.abs(x);
-    return minus(size >= 1e-3 && size < 1e5 ? Number(x.toPrecision(3)) : x.toExponential(1).replace(".0e", "e"));
+    return minus(
+      size >= 1e-3 && size < 1e5 ? Number(x.toPrecision(3)) : x.toExponential(1).replace(".0e", "e"),
+    );
   }
 
   // ---- the land: bands of viridis, as in jamsgrad.plots ----
@@ -140,7 +142,10 @@ const pictures = (() => {
     const px = (value) => edge.left + ((value - x[0]) / (x[1] - x[0])) * w;
     const py = (value) => edge.top + ((y[1] - value) / (y[1] - y[0])) * h;
     const back = (right, down) => {
-      const point = [x[0] + ((right - edge.left) / w) * (x[1] - x[0]), y[1] - ((down - edge.top) / h) * (y[1] - y[0])];
+      const point = [
+        x[0] + ((right - edge.left) / w) * (x[1] - x[0]),
+        y[1] - ((down - edge.top) / h) * (y[1] - y[0]),
+      ];
       return online ? point.slice(1) : point;
     };
     const place = (row, step) => (online ? [px(step), py(row.x[0])] : [px(row.x[0]), py(row.x[1])]);
@@ -205,9 +210,23 @@ const pictures = (() => {
   function events(pen, { px, edge, h, x }, { spikes, t: now }) {
     if (px(3) - px(0) > 4)
       for (let t = 1; t <= x[1]; t += 3)
-        line(pen, [[px(t), edge.top], [px(t), edge.top + 8]], { strokeStyle: "rgba(0, 0, 0, 0.6)", lineWidth: 1.5 });
+        line(
+          pen,
+          [
+            [px(t), edge.top],
+            [px(t), edge.top + 8],
+          ],
+          { strokeStyle: "rgba(0, 0, 0, 0.6)", lineWidth: 1.5 },
+        );
     for (const t of spikes.filter((t) => t <= now))
-      line(pen, [[px(t), edge.top], [px(t), edge.top + h]], { strokeStyle: "white", lineWidth: 1.5, dash: [3, 5] });
+      line(
+        pen,
+        [
+          [px(t), edge.top],
+          [px(t), edge.top + h],
+        ],
+        { strokeStyle: "white", lineWidth: 1.5, dash: [3, 5] },
+      );
   }
 
   function star(pen, [x, y], size = 11) {
@@ -223,7 +242,16 @@ const pictures = (() => {
   }
 
   function cross(pen, [x, y]) {
-    const arms = [[[x - 5, y - 5], [x + 5, y + 5]], [[x - 5, y + 5], [x + 5, y - 5]]];
+    const arms = [
+      [
+        [x - 5, y - 5],
+        [x + 5, y + 5],
+      ],
+      [
+        [x - 5, y + 5],
+        [x + 5, y - 5],
+      ],
+    ];
     for (const arm of arms) line(pen, arm, { strokeStyle: "black", lineWidth: 4.5 });
     for (const arm of arms) line(pen, arm, { strokeStyle: "white", lineWidth: 2 });
   }
@@ -235,13 +263,24 @@ const pictures = (() => {
     const draw = (row, g, style) => {
       const [dx, dy] = push(g);
       const length = 66 * Math.cbrt(Math.min(norm(g) / most, 1));
-      if (length > 12) arrow(pen, place(row, shown.t), [dx, dy].map((d) => d / Math.hypot(dx, dy)), length, style);
+      if (length > 12)
+        arrow(
+          pen,
+          place(row, shown.t),
+          [dx, dy].map((d) => d / Math.hypot(dx, dy)),
+          length,
+          style,
+        );
     };
     const ends = paths.map(([rule, path]) => [rule, path[shown.t]]);
     for (const [, row] of online ? [] : ends)
       draw(row, problems[shown.problem].grad(row.x), { strokeStyle: "white", lineWidth: 1.2 });
     for (const [rule, row] of ends)
-      draw(row, row.state.map((s) => s.m), { strokeStyle: color(rule), lineWidth: 3 });
+      draw(
+        row,
+        row.state.map((s) => s.m),
+        { strokeStyle: color(rule), lineWidth: 3 },
+      );
   }
 
   function arrow(pen, [x, y], [ex, ey], length, style) {
@@ -275,17 +314,33 @@ const pictures = (() => {
     const py = (y) => edge.top + ((high - Math.max(to(y), low)) / (high - low)) * h;
 
     const every = Math.ceil((high - low) / 4);
-    const powers = log ? Array.from({ length: Math.floor((high - low) / every) + 1 }, (_, i) => low + i * every) : [];
+    const powers = log
+      ? Array.from({ length: Math.floor((high - low) / every) + 1 }, (_, i) => low + i * every)
+      : [];
     const marks = log
       ? powers.map((k) => [10 ** k, Math.abs(k) <= 2 ? String(10 ** k) : `10${superscript(k)}`])
       : ticks(low, high, 4).map((y) => [y, minus(y)]);
     for (const [y, text] of marks) {
-      line(pen, [[edge.left, py(y)], [edge.left + w, py(y)]], { strokeStyle: faint, lineWidth: 1 });
+      line(
+        pen,
+        [
+          [edge.left, py(y)],
+          [edge.left + w, py(y)],
+        ],
+        { strokeStyle: faint, lineWidth: 1 },
+      );
       label(paper, text, edge.left - 5, py(y), "right");
     }
     for (const t of ticks(0, last, 4)) label(paper, thousands(t), px(t), edge.top + h + 11);
     for (const t of shown.spikes.filter((t) => t <= shown.t))
-      line(pen, [[px(t), edge.top], [px(t), edge.top + h]], { strokeStyle: ink, lineWidth: 1, dash: [2, 4] });
+      line(
+        pen,
+        [
+          [px(t), edge.top],
+          [px(t), edge.top + h],
+        ],
+        { strokeStyle: ink, lineWidth: 1, dash: [2, 4] },
+      );
     for (const [rule, ys] of curves) {
       const points = ys.map((y, t) => [px(t), py(y)]).filter(([, y]) => Number.isFinite(y));
       line(pen, points, { ...LOOK[rule], lineWidth: 0.8 * LOOK[rule].lineWidth, strokeStyle: color(rule) });
@@ -308,7 +363,14 @@ const pictures = (() => {
     const own = scene.color(rule);
     state.forEach((s, i) => {
       const x = (i + 0.5) * place - full / 2;
-      line(pen, [[x - 1, bottom], [x + full + 1, bottom]], { strokeStyle: faint, lineWidth: 1 });
+      line(
+        pen,
+        [
+          [x - 1, bottom],
+          [x + full + 1, bottom],
+        ],
+        { strokeStyle: faint, lineWidth: 1 },
+      );
       Object.assign(pen, { fillStyle: own, strokeStyle: own, lineWidth: 1.6, globalAlpha: 0.5 });
       pen.fillRect(x, bottom - side(s.filled), side(s.filled), side(s.filled));
       pen.globalAlpha = 1;
