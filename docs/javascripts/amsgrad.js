@@ -108,7 +108,34 @@ const amsgrad = (() => {
     return rows;
   }
 
-  return { rules, problems, update, initial, run, SPIKE };
+  // What is shown of a problem where nothing else is said.
+  const START = { bowl: [-0.8, 0.6], rosenbrock: [-1.5, 1.5], himmelblau: [1, -4], reddi: [0] };
+  const plain = (problem) => ({
+    problem,
+    start: START[problem],
+    show: ["paper", "optax", "adam"],
+    alpha: problem === "himmelblau" ? 0.1 : 0.05,
+    b1: problem === "reddi" ? 0 : 0.9, // Reddi's own, with which Theorem 1 is proved
+    b2: problem === "reddi" ? 0.1 : 0.999,
+    eps: 1e-8,
+    clip: Infinity, // the largest norm of a gradient
+    spikes: [], // steps with a gradient of 1000
+    t: 0,
+  });
+
+  // What a button of the page sets: "problem=bowl show=paper,adam b2=0.99 play=300".
+  function scene(words) {
+    const given = Object.fromEntries(words.split(" ").map((word) => word.split("=")));
+    const { problem, show, ...others } = given;
+    const found = { ...plain(problem), show: show.split(",") };
+    for (const [name, text] of Object.entries(others)) {
+      const numbers = text.split(",").map(Number);
+      found[name] = Array.isArray(found[name]) ? numbers : numbers[0];
+    }
+    return found;
+  }
+
+  return { rules, problems, run, plain, scene };
 })();
 
 if (typeof module !== "undefined") module.exports = amsgrad;

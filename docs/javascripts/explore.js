@@ -3,7 +3,7 @@
 
 (() => {
   const lab = document.getElementById("explore");
-  const { rules, problems, run } = amsgrad;
+  const { rules, problems, run, plain } = amsgrad;
   const { number, thousands } = pictures;
   const LAST = 2000; // steps
   const ORDER = Object.keys(rules);
@@ -40,7 +40,7 @@
   const slider = (name, [title, low, high] = RANGES[name]) => `
     <div>
       <label for="ex-${name}">${title}</label><output for="ex-${name}"></output>
-      <input type="range" id="ex-${name}" data-knob="${name}" min="${low}" max="${high}" step="0.01">
+      <input type="range" id="ex-${name}" data-knob="${name}" min="${low}" max="${high}" step="0.05">
     </div>`;
   const figure = (name, title, what) => `
     <figure>
@@ -54,7 +54,7 @@
     </fieldset>
     <fieldset class="ex-choice"><legend>AMSGrad as in</legend>${each(rules, ruleChip)}</fieldset>
     <div class="ex-stage">
-      <canvas id="ex-picture" tabindex="0" role="img" aria-describedby="ex-status" aria-label="Paths
+      <canvas id="ex-picture" tabindex="0" role="application" aria-describedby="ex-status" aria-label="Paths
         of the searches over the function. Arrow keys move the start, space plays, full stop steps,
         r resets, g gives one gradient of 1000."></canvas>
       <div class="ex-time">
@@ -83,20 +83,7 @@
 
   // ---- what is shown ----
 
-  const START = { bowl: [-0.8, 0.6], rosenbrock: [-1.5, 1.5], himmelblau: [1, -4], reddi: [0] };
-  const plain = (problem) => ({
-    problem,
-    start: START[problem],
-    show: ["paper", "optax", "adam"],
-    alpha: problem === "himmelblau" ? 0.1 : 0.05,
-    b1: problem === "reddi" ? 0 : 0.9, // Reddi's own, by which Theorem 1 is proved
-    b2: problem === "reddi" ? 0.1 : 0.999,
-    eps: 1e-8,
-    clip: Infinity, // the largest norm of a gradient
-    spikes: [], // steps with a gradient of 1000
-    t: 0,
-  });
-  let shown = { ...plain("himmelblau"), t: 100 };
+  let shown = { ...plain("himmelblau"), t: 60 };
   let view = null; // from pixels to numbers, in the picture as it is
 
   // The rows of a search. A few more than are shown are kept, so that playing on is cheap.
@@ -149,11 +136,11 @@
 
   function controls() {
     for (const knob of all("[data-knob]")) {
+      const { to, text } = SCALES[knob.dataset.knob];
       const value = shown[knob.dataset.knob];
-      const text = knob.dataset.knob === "t" ? thousands(value) : number(value);
-      knob.value = SCALES[knob.dataset.knob].to(value);
-      knob.setAttribute("aria-valuetext", text);
-      find(`output[for="${knob.id}"]`).textContent = text;
+      knob.value = to(value);
+      knob.setAttribute("aria-valuetext", text(value));
+      find(`output[for="${knob.id}"]`).textContent = text(value);
     }
     for (const box of all("[name=ex-rule]")) box.checked = shown.show.includes(box.value);
     for (const box of all("[name=ex-problem]")) box.checked = box.value === shown.problem;
@@ -240,10 +227,16 @@ print(result.last_x)`;
 
   // ---- knobs: rates on a logarithmic scale, b1 and b2 by their distance from 1 ----
 
+  // Two digits tell the twenty steps of a decade apart.
   const short = (x) => Number(x.toPrecision(2));
-  const rate = { to: Math.log10, from: (k) => short(10 ** k) };
-  const decay = { to: (b) => -Math.log10(1 - b), from: (k) => Number((1 - short(10 ** -k)).toPrecision(8)) };
-  const SCALES = { alpha: rate, b1: decay, b2: decay, eps: rate, t: { to: Number, from: Number } };
+  const rate = { to: Math.log10, from: (k) => short(10 ** k), text: number };
+  const decay = {
+    to: (b) => -Math.log10(1 - b),
+    from: (k) => Number((1 - short(10 ** -k)).toPrecision(8)),
+    text: String, // 0.99911 is not 0.999
+  };
+  const time = { to: Number, from: Number, text: thousands };
+  const SCALES = { alpha: rate, b1: decay, b2: decay, eps: rate, t: time };
   for (const knob of all("[data-knob]"))
     knob.addEventListener("input", () => {
       const name = knob.dataset.knob;
@@ -266,17 +259,13 @@ print(result.last_x)`;
     show();
   });
 
-  // ---- scenes: the buttons in the text, such as data-set="problem=bowl show=paper,adam play=300" ----
+  // ---- the buttons in the text ----
 
-  function set(scene) {
-    const given = Object.fromEntries(scene.split(" ").map((word) => word.split("=")));
+  function set(words) {
+    const { play: to, ...others } = amsgrad.scene(words);
     playing = false;
-    shown = plain(given.problem);
-    for (const name of ["alpha", "b1", "b2", "eps", "clip", "t"])
-      if (given[name]) shown[name] = Number(given[name]);
-    for (const name of ["start", "spikes"]) if (given[name]) shown[name] = given[name].split(",").map(Number);
-    if (given.show) shown.show = given.show.split(",");
-    given.play ? play(Number(given.play)) : show();
+    shown = others;
+    play(to);
   }
 
   for (const button of all(".ex-set"))
