@@ -48,6 +48,7 @@ class Markdown(griffe.Extension):
 def to_markdown(docstring: str) -> str:
     """The docstring with the names and signs that griffe and Markdown know."""
     docstring = re.sub(r"^\.\. math::(.*(?:\n(?:  .*)?)*)", _equation, docstring, flags=re.M)
+    docstring = re.sub(r":math:`([^`]*)`", r"$\1$", docstring)
     docstring = re.sub(r"^Example:$", "Examples:", docstring, flags=re.M)
     return re.sub(r"^References:\n((?:  .*\n?)+)", _references, docstring, flags=re.M)
 
