@@ -270,10 +270,12 @@ def test_nothing_shares_memory():
 def keras():
     """Keras in float64; what runs after a test has Keras's own float32 again."""
     keras = pytest.importorskip("keras", reason="Keras is not among the test dependencies")
-    floatx = keras.config.floatx()
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield keras
-    keras.config.set_floatx(floatx)
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
