@@ -44,8 +44,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def machine() -> str:
     """One line on what the figures were measured with."""
+    # Not os.cpu_count(): `taskset` leaves a process fewer, and XLA starts as many threads as these.
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
-        f"{os.cpu_count()} x {platform.processor() or platform.machine()}, "
+        f"{cpus} x {platform.processor() or platform.machine()}, "
         f"{jax.devices()[0].device_kind}, Python {platform.python_version()}, "
         f"JAX {jax.__version__}, optax {optax.__version__}"
     )

@@ -8,6 +8,7 @@ import tempfile
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"  # not an XLA flag: examples may ask for as many
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras alone asks for TensorFlow
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the workers of xdist fill the cores
 # All processes of a run share what one has compiled. The folder is empty at first, and goes with
 # the run; the workers of xdist have it from the process that started them.

@@ -24,7 +24,10 @@ BLOCKS = [
         re.findall(r'^ *```python(?: title="([^"\n]*)")?\n(.*?)```', text, re.DOTALL | re.MULTILINE)
     )
 ]
-OPTIONAL = {"equinox", "flatbuffers", "flax", "keras", "torch"}  # needed by some blocks alone
+OPTIONAL = {  # needed by some blocks alone
+    *("blackjax", "equinox", "flatbuffers", "flax", "haiku", "keras", "netket", "numpyro"),
+    *("optimistix", "orbax", "torch"),
+}
 CI = (ROOT / ".ci/run").read_text()
 
 each_page = pytest.mark.parametrize("page", PAGES)

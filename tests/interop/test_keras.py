@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -267,13 +266,22 @@ def test_nothing_shares_memory():
 # Keras itself
 
 
+@pytest.fixture
+def keras():
+    """Keras in float64; what runs after a test has Keras's own float32 again."""
+    keras = pytest.importorskip("keras", reason="Keras is not among the test dependencies")
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield keras
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
 @pytest.mark.parametrize("case", ["adam", "schedule", "adamw"])
-def test_real_keras_goes_on_as_jamsgrad_does(case, tmp_path):
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    keras = pytest.importorskip("keras", reason="Keras is not among the test dependencies")
-    h5py = pytest.importorskip("h5py", reason="nor is h5py")
-    keras.config.set_floatx("float64")
+def test_real_keras_goes_on_as_jamsgrad_does(case, keras, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="h5py is not among the test dependencies")
     layers = [keras.Input((3,)), *(keras.layers.Dense(2, name=name) for name in ("two", "one"))]
     model = keras.Sequential(layers, name="net")
     kind = keras.optimizers.AdamW if case == "adamw" else keras.optimizers.Adam
