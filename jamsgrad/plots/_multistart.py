@@ -156,8 +156,8 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     axes.set_yticks(rows[some], names[some])
     for row in rows[some]:
         for x, side in enumerate(("left", "right")):
-            style: dict[str, Any] = {"fontsize": "small", "color": "0.3", "ha": side, "va": "bottom"}
-            end = axes.annotate(f"{ends[row, x]:.4g}", (x, row), (0, 3), **_OFFSET, **style)
+            style = _OFFSET | {"fontsize": "small", "color": "0.3", "ha": side, "va": "bottom"}
+            end = axes.annotate(f"{ends[row, x]:.4g}", (x, row), (0, 3), **style)
             end.set_path_effects([withStroke(linewidth=2, foreground="white")])
     axes.grid(**_axes.GRID)
     _axes.minima_legend(axes, basin, result.basin, {"linestyle": "-"}, {"linestyle": ":"})
