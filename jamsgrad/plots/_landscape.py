@@ -63,8 +63,8 @@ def surface(
       >>> ax = plots.surface(problems.bowl, resolution=51)
       >>> ax.figure.savefig("surface.png")
     """
-    problem, ax = _given(problem, bounds, ax)
-    land = _landscape(problem, resolution)
+    function, ax = _given(problem, bounds, ax)
+    land = _landscape(function, resolution)
     axes = cast(Axes3D, _axes.axes_for(ax, "3d"))
     grid = land.x0, land.x1, land.values.filled(np.nan)
     look = {"cmap": cmap, "norm": land.norm, "linewidth": 0.3}
@@ -111,8 +111,8 @@ def contour(
       >>> [float(end) for end in ax.get_xlim()]
       [-3.0, 3.0]
     """
-    problem, ax = _given(problem, bounds, ax)
-    land = _landscape(problem, resolution)
+    function, ax = _given(problem, bounds, ax)
+    land = _landscape(function, resolution)
     axes = _axes.axes_for(ax)
     edges = land.norm.inverse(np.linspace(0, 1, _check.integer("levels", levels, 1) + 1))
     edges[-1] = max(edges[-1], land.values.max())  # against rounding
@@ -127,7 +127,7 @@ def contour(
     return axes
 
 
-def _given(problem: Any, bounds: Any, ax: Any) -> tuple[Any, Any]:
+def _given(problem: Any, bounds: Any, ax: Any) -> tuple[Function, Any]:
     """The function and the axes of `contour(problem, ax)` and of `contour(fun, bounds, ax)`."""
     if bounds is None or isinstance(bounds, Axes):
         return problem, bounds if ax is None else ax

@@ -17,7 +17,13 @@ from jamsgrad._search.bounds import end_rows
 from jamsgrad._tree import as_row, as_rows, ceil_div
 from jamsgrad.plots import _axes
 
-_OFFSET: dict[str, Any] = {"xycoords": "data", "textcoords": "offset points"}
+_ABOVE: dict[str, Any] = {
+    "xycoords": "data",
+    "textcoords": "offset points",
+    "va": "bottom",
+    "fontsize": "small",
+    "color": "0.3",
+}
 
 
 def waterfall(
@@ -156,8 +162,7 @@ def parallel(result: MultiStartResult, ax: Axes | None = None, *, k: int = 100) 
     axes.set_yticks(rows[some], names[some])
     for row in rows[some]:
         for x, side in enumerate(("left", "right")):
-            style = _OFFSET | {"fontsize": "small", "color": "0.3", "ha": side, "va": "bottom"}
-            end = axes.annotate(f"{ends[row, x]:.4g}", (x, row), (0, 3), **style)
+            end = axes.annotate(f"{ends[row, x]:.4g}", (x, row), (0, 3), **_ABOVE, ha=side)
             end.set_path_effects([withStroke(linewidth=2, foreground="white")])
     axes.grid(**_axes.GRID)
     _axes.minima_legend(axes, basin, result.basin, {"linestyle": "-"}, {"linestyle": ":"})
