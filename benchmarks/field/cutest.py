@@ -12,6 +12,7 @@ import math
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,15 +94,15 @@ def from_many_starts(problem: Problem) -> Outcome:
     return Outcome(float(best.fun), bool(best.success), int(cost))
 
 
-def optimistix_bfgs(problem: Problem) -> Outcome:
-    """Optimistix, whose tolerances are on the steps and the values."""
+def by_optimistix(problem: Problem, name: str) -> Outcome:
+    """Optimistix, whose tolerances are on the steps and the values; a step is an evaluation."""
     import optimistix
 
     if problem.bounds is not None:
-        raise NotImplementedError("optimistix has no bounds for BFGS")
+        raise NotImplementedError("optimistix has no bounds for BFGS and L-BFGS")
     solution = optimistix.minimise(
         lambda x, _: problem.fun(x),
-        optimistix.BFGS(rtol=1e-8, atol=1e-8),
+        getattr(optimistix, name)(rtol=1e-8, atol=1e-8),
         problem.x0,
         max_steps=MAX_STEPS,
         throw=False,
@@ -128,15 +129,22 @@ def scipy_lbfgsb(problem: Problem) -> Outcome:
     return Outcome(float(found.fun), bool(found.success), int(found.nfev))
 
 
+CONVENTIONS = {name: amsgrad(0.1, convention=name) for name in jamsgrad.conventions}
 SOLVERS: dict[str, Solver] = {
     "AMSGrad + finish": searched(amsgrad(0.1), EXPLORE, "auto"),
+    **{
+        f"AMSGrad {name} + finish": searched(optimizer, EXPLORE, "auto")
+        for name, optimizer in CONVENTIONS.items()
+        if name != "paper"  # the first line
+    },
     "AMSGrad + finish, 64 starts": from_many_starts,
     "optax.lbfgs": searched(counted_lbfgs()),
     "optax.lbfgs + finish": searched(counted_lbfgs(), finish="auto"),
     "SciPy L-BFGS-B": scipy_lbfgsb,
-    "optimistix BFGS": optimistix_bfgs,
+    "optimistix BFGS": partial(by_optimistix, name="BFGS"),
+    "optimistix L-BFGS": partial(by_optimistix, name="LBFGS"),
     "optax.adam": searched(optax.adam(0.1)),
-    **{f"AMSGrad {name}": searched(amsgrad(0.1, convention=name)) for name in jamsgrad.conventions},
+    **{f"AMSGrad {name}": searched(optimizer) for name, optimizer in CONVENTIONS.items()},
 }
 
 
