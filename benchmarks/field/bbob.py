@@ -169,7 +169,7 @@ def by_scipy(run: Callable, instance: Instance) -> Outcome:
         values: list[float] = []
 
         def fun(x, grad=False, values=values):
-            if len(values) >= BUDGET * instance.n or values and values[-1] <= TARGETS[-1]:
+            if len(values) >= BUDGET * instance.n or (values and values[-1] <= TARGETS[-1]):
                 raise Spent
             value, *slope = both(x, instance.params) if grad else (value_of(x, instance.params),)
             values.append(float(value))
