@@ -251,15 +251,35 @@ def _value(problem, x, params):
     return problem.evaluate(jax.random.PRNGKey(0), x, params).fitness
 
 
+COST = "expected evaluations for each variable"
+
+
+def costs(results: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
+    """The expected run times by the number of variables and solver, for instances and targets."""
+    numbers = {row["variables"] for rows in results.values() for row in rows}
+    return {
+        f"{n} variables": {
+            solver: [
+                spent / hits / n if hits else np.inf
+                for row in rows
+                if row["variables"] == n
+                for hits, spent in zip(row["hits"], row["until"], strict=True)
+            ]
+            for solver, rows in results.items()
+        }
+        for n in sorted(numbers, reverse=True)
+    }
+
+
 def report(results: dict[str, list[dict]]) -> str:
     """The tables, for each number of variables."""
     parts = []
-    for n in sorted({row["variables"] for rows in results.values() for row in rows}, reverse=True):
+    for title, times in costs(results).items():
         own = {
-            solver: [row for row in rows if row["variables"] == n]
+            solver: [row for row in rows if f"{row['variables']} variables" == title]
             for solver, rows in results.items()
         }
-        parts += [f"### {n} variables", counted(own), reached(own), per_hit(own)]
+        parts += [f"### {title}", counted(own), reached(times), per_hit(own)]
     return "\n\n".join(parts)
 
 
@@ -278,16 +298,12 @@ def counted(results: dict[str, list[dict]]) -> str:
     return table(header, lines)
 
 
-def reached(results: dict[str, list[dict]]) -> str:
+def reached(times: dict[str, list[float]]) -> str:
     """The empirical distribution of run times."""
-    lines = []
-    for solver, rows in results.items():
-        times = [
-            spent / hits / row["variables"] if hits else np.inf
-            for row in rows
-            for hits, spent in zip(row["hits"], row["until"], strict=True)
-        ]
-        lines.append([solver, *(f"{np.mean(np.array(times) <= most):.2f}" for most in BUDGETS)])
+    lines = [
+        [solver, *(f"{np.mean(np.array(own) <= most):.2f}" for most in BUDGETS)]
+        for solver, own in times.items()
+    ]
     targets = ", ".join(f"{target:g}" for target in TARGETS)
     about = (
         f"Share of the instances and of the targets {targets} that are expected to be hit with so "

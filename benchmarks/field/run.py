@@ -3,7 +3,8 @@
     python benchmarks/field/run.py [--quick] [--out docs/field.md] [PART ...]
 
 measures each part, or those named, every solver in a process of its own, writes what was measured
-to `benchmarks/field/measured/PART.json`, and its tables to where the page has the part's markers.
+to `benchmarks/field/measured/PART.json`, its tables to where the page has the part's markers, and
+its figure to `images/field_PART.png` beside the page.
 `--resume` keeps what that file has already. The extra `field` brings the
 suites and the solvers; a solver whose library is missing is left out.
 """
@@ -96,6 +97,16 @@ def tables(part: str, found: dict) -> str:
     return f"{how}; {seconds:.0f} CPU s{quick}\n\n{importlib.import_module(part).report(results)}\n"
 
 
+def draw(part: str, found: dict, folder: Path) -> None:
+    """The part's figure, if it has one."""
+    module = importlib.import_module(part)
+    if hasattr(module, "costs"):
+        from _figures import draw
+
+        results = {solver: run["rows"] for solver, run in found.items()}
+        draw(module.costs(results), module.COST, folder / f"field_{part}.png")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -122,6 +133,7 @@ def main(argv: list[str] | None = None) -> None:
         new = sections(page) | {part: body}
         page = replaced(page, "\n".join(section(name, text) for name, text in new.items()))
         args.out.write_text(page)  # a failure leaves the rest
+        draw(part, found, args.out.parent / "images")
 
 
 if __name__ == "__main__":
