@@ -21,13 +21,13 @@ def draw(costs: Mapping[str, Mapping[str, Sequence[float]]], label: str, file: P
     figure, axes = plt.subplots(1, len(costs), sharey=True, squeeze=False, **size)
     solvers = list(dict.fromkeys(solver for panel in costs.values() for solver in panel))
     for ax, (title, panel) in zip(axes[0], costs.items(), strict=True):
-        most = max((x for own in panel.values() for x in own if np.isfinite(x)), default=1.0)
+        finite = [x for own in panel.values() for x in own if np.isfinite(x)]
         for solver, values in panel.items():
             i = solvers.index(solver)
             look = {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i // len(COLORS)]}
             reached = np.sort([value for value in values if np.isfinite(value)])
-            shares = np.arange(len(reached) + 1) / len(values)  # before the first: 0
-            corners = np.concatenate([reached[:1], reached, [most]])
+            shares = [i / len(values) for i in range(len(reached) + 1)]
+            corners = [min(finite, default=1.0), *reached, max(finite, default=1.0)]
             ax.step(corners, [*shares, shares[-1]], where="post", label=solver, **look)
         ax.set(xscale="log", xlabel=label, ylim=(0, 1.02), title=title)
         ax.grid(alpha=0.3)
