@@ -55,7 +55,7 @@ def row(part, value):
         reached = [1.0, 2.0] if value == 0 else None
         counts = {"hits": int(value == 0), "ends": 1, "found": float(value == 0)}
         seconds = {"first": reached, "most": reached, "table": [3.0, 4.0]}
-        return {"job": "Rosenbrock, 10 variables", **counts, **seconds}
+        return {"job": "Rastrigin, 2 variables", **counts, **seconds}
     if part == "training":
         return {"task": "digits", "rate": 0.1, "losses": [value] * 5, "by_rate": [None, value]}
     own = ("digits", "share", "minima", "rows", "error_digits", "gauss_newton_digits")
@@ -96,7 +96,7 @@ def test_what_a_solver_hits_and_misses_is_in_the_tables(run, part):
         "cutest": "1 of 1",
         "bbob": "| 1 | 1 |",
         "nist": "| 1 | 1 | 1 | 1 |",
-        "starts": "| 1 of 1 | 1 of 1 | 1.0 | 1.0 | 3.0 |",
+        "starts": "| 1 of 1 | 1.0 | 121 of 121 | 1.0 | 3.0 |",
         "training": "| 0 (0 to 0) | 0.1 |",
     }[part]
     assert counts in lines[0]

@@ -259,18 +259,18 @@ def report(results: dict[str, list[dict]]) -> str:
     """A table for each job."""
     from _report import table
 
-    header = ["", "starts that hit", "minima found", "CPU s to the first hit"]
-    header += ["to 95 % of the minima", "until the table"]
     parts = []
     for job in dict.fromkeys(row["job"] for rows in results.values() for row in rows):
         minima, lines = len(JOBS[job].minima), []
         for solver, rows in results.items():
             for row in (row for row in rows if row["job"] == job):
-                seconds = [f"{row[event][0]:.1f}" if row[event] else "-" for event in EVENTS]
+                first, most, end = (f"{row[e][0]:.1f}" if row[e] else "-" for e in EVENTS)
+                found = [f"{round(row['found'] * minima)} of {minima}", most]
                 hits = f"{row['hits']:,} of {row['ends']:,}"
-                found = f"{round(row['found'] * minima)} of {minima}"
-                lines.append([solver, hits, found, *seconds])
-        parts += [f"### {job}", table(header, lines)]
+                lines.append([solver, hits, first, *(found if minima > 1 else []), end])
+        header = ["", "starts that hit", "CPU s to the first hit"]
+        header += ["minima found", "CPU s to 95 % of them"] if minima > 1 else []
+        parts += [f"### {job}", table([*header, "CPU s until the table"], lines)]
     return "\n\n".join(parts)
 
 
