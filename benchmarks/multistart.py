@@ -53,9 +53,9 @@ OURS = jamsgrad.amsgrad(LEARNING_RATE, B1, B2, convention="optax")
 OPTAX = optax.amsgrad(LEARNING_RATE, B1, B2)
 
 
-def while_loop_search(x, *, optimizer=OPTAX, gtol=1e-2, max_steps=20_000):
+def while_loop_search(x, *, fun=rosenbrock, optimizer=OPTAX, gtol=1e-2, max_steps=20_000):
     """The search that one writes by hand: a while loop around an optimizer."""
-    grad = jax.grad(rosenbrock)
+    grad = jax.grad(fun)
 
     def goes_on(carry):
         _, _, g, n = carry

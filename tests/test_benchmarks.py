@@ -1,11 +1,15 @@
 """The benchmarks start, the report has all of them, and the README quotes their figures."""
 
+import importlib
 import importlib.util
+import json
 import re
 import runpy
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +39,7 @@ def test_every_benchmark_explains_its_options(name, monkeypatch, capsys):
 
 def test_every_benchmark_is_in_the_report(run):
     assert sorted(run.BENCHMARKS) == [
-        name for name in SCRIPTS if name not in ("run", "tricks", "recipe")
+        name for name in SCRIPTS if name not in ("run", "tricks", "recipe", "gpu", "stacked")
     ]
 
 
@@ -106,3 +110,53 @@ def test_a_benchmark_run_again_replaces_its_chapter_and_no_other(run, monkeypatc
     assert report.read_text() == before.replace(f"run {second}\n", f"run {last}\n")
     with pytest.raises(SystemExit):
         run.main(["--out", str(report), "speed"])
+
+
+def test_a_quick_run_of_the_gpu_script_writes_all_of_its_parts(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    gpu = importlib.import_module("gpu")
+    few = {name: gpu.BYTES[name] for name in ("copy", "torch fused", "jamsgrad, 6 bytes")}
+    name = "bowl, 100 steps"
+    for constant, value in {
+        "BYTES": few,
+        "PROBLEMS": {name: gpu.PROBLEMS[name]},
+        "N_LEAVES": (1,),
+        "QUICK_TESTS": ["tests/test_schedules.py"],
+    }.items():
+        monkeypatch.setattr(gpu, constant, value)
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        gpu.main(["--quick", "--out", str(tmp_path / "gpu.json")])
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert [row["what"] for row in found["updates"]] == [*few]
+    assert found["updates"][0]["GB/s"] > 0
+    assert [row["lanes"] for row in found["searches"]] == [1024, None]
+    assert all(row["million steps / s"] > 0 for row in found["searches"])
+    assert found["tests"][0]["passed"]
+    assert found["left_out"] == []
+
+
+def test_what_there_is_no_time_for_is_named(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    gpu = importlib.import_module("gpu")
+    gpu.main(["--minutes", "0", "--out", str(tmp_path / "gpu.json")])
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert not found["updates"] + found["searches"] + found["tests"]
+    assert len(found["left_out"]) == 3 * 2 * len(gpu.BYTES) + 3 * 12 + len(gpu.TESTS)
+
+
+def test_the_moments_in_one_array_give_the_same_update(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    stacked = importlib.import_module("stacked")
+    grads = [jnp.array([[1.0, -2.0], [0.5, 3.0]])]
+    updates = []
+    for name in list(stacked.FORMS)[2:]:
+        form = stacked.FORMS[name]
+        state = form.init(grads)
+        for _ in range(3):
+            update, state = form.update(grads, state)
+        updates.append(update[0])
+    assert all(jnp.allclose(update, updates[0], rtol=1e-12) for update in updates)
+    monkeypatch.setattr(stacked, "N_LEAVES", (1,))
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        stacked.main(["--millions", "0.01", "--rounds", "1"])
+    assert "| one array, moments first | 1 |" in capsys.readouterr().out

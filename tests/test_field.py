@@ -16,8 +16,8 @@ import jamsgrad
 
 ROOT = Path(__file__).parents[1]
 FIELD = ROOT / "benchmarks/field"
-PARTS = ("cutest", "bbob", "nist")
-SUITE = {"cutest": "sif2jax", "bbob": "bbobax", "nist": "scipy"}
+PARTS = ("cutest", "bbob", "nist", "starts", "training")
+SUITE = {"cutest": "sif2jax", "bbob": "bbobax", "training": "sklearn"}
 
 
 @pytest.fixture
@@ -51,6 +51,13 @@ def row(part, value):
             "evaluations": 10,
             "until": [10] * 7,
         }
+    if part == "starts":
+        reached = [1.0, 2.0] if value == 0 else None
+        counts = {"hits": int(value == 0), "ends": 1, "found": float(value == 0)}
+        seconds = {"first": reached, "most": reached, "table": [3.0, 4.0]}
+        return {"job": "Rastrigin, 2 variables", **counts, **seconds}
+    if part == "training":
+        return {"task": "digits", "rate": 0.1, "losses": [value] * 5, "by_rate": [None, value]}
     own = ("digits", "share", "minima", "rows", "error_digits", "gauss_newton_digits")
     return {"name": "Misra1a", "level": "lower", **dict.fromkeys(own, 9.0 if value == 0 else 1.0)}
 
@@ -85,14 +92,20 @@ def test_what_a_solver_hits_and_misses_is_in_the_tables(run, part):
     hit, missed, *_ = module.SOLVERS
     text = module.report({hit: [row(part, 0.0)], missed: [row(part, 9.0)]})
     lines = [line for line in text.splitlines() if line.startswith((f"| {hit} ", f"| {missed} "))]
-    counts = {"cutest": "1 of 1", "bbob": "| 1 | 1 |", "nist": "| 1 | 1 | 1 | 1 |"}[part]
+    counts = {
+        "cutest": "1 of 1",
+        "bbob": "| 1 | 1 |",
+        "nist": "| 1 | 1 | 1 | 1 |",
+        "starts": "| 1 of 1 | 1.0 | 121 of 121 | 1.0 | 3.0 |",
+        "training": "| 0 (0 to 0) | 0.1 |",
+    }[part]
     assert counts in lines[0]
     assert counts not in lines[1]
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_measures_its_first_solver(run, part):
-    pytest.importorskip(SUITE[part])
+    pytest.importorskip(SUITE.get(part, "scipy"))
     solver = next(iter(importlib.import_module(part).SOLVERS))
     rows = run.in_a_process(part, [solver], quick=True)[solver]["rows"]
     assert rows
@@ -129,6 +142,74 @@ def test_a_resumed_run_measures_only_what_is_left(run, monkeypatch, tmp_path):
     assert ran == [first, *others]
     assert page.read_text().startswith("# The field\n\nWords of ours.\n\n## nist\n")
     assert [*json.loads((folder / "nist.json").read_text())] == [first, *others]
+
+
+@pytest.mark.parametrize("part", ["cutest", "bbob"])
+def test_what_is_hit_has_a_finite_cost_and_all_is_drawn(run, part, tmp_path):
+    module = importlib.import_module(part)
+    hit, missed, *_ = module.SOLVERS
+    found = {hit: [row(part, 0.0)], missed: [row(part, 9.0)]}
+    costs = module.costs(found)
+    assert all(np.isfinite(own[hit]).all() for own in costs.values() if hit in own)
+    assert all(np.isinf(own[missed]).all() for own in costs.values() if missed in own)
+    run.draw(part, {name: {"rows": rows} for name, rows in found.items()}, tmp_path)
+    assert (tmp_path / f"field_{part}.png").stat().st_size > 10_000
+
+
+def test_the_figures_of_the_page_are_there(run):
+    page = (ROOT / "docs/field.md").read_text()
+    for part in ("cutest", "bbob"):
+        assert f"(images/field_{part}.png)" in page
+        assert (ROOT / f"docs/images/field_{part}.png").exists()
+
+
+def test_the_known_minima_of_a_job_are_minima(run):
+    for name, job in importlib.import_module("starts").JOBS.items():
+        slopes = jax.vmap(jax.grad(job.problem.fun))(jnp.asarray(job.minima))
+        assert float(jnp.abs(slopes).max()) < 1e-9, name
+        low, high = job.box
+        assert ((low < job.minima) & (job.minima < high)).all(), name
+    assert len(np.unique(job_of_rastrigin().minima, axis=0)) == 121
+
+
+def job_of_rastrigin():
+    return importlib.import_module("starts").JOBS["Rastrigin, 2 variables"]
+
+
+def test_a_watch_sees_the_first_hit_and_most_of_the_minima(run):
+    starts, job = importlib.import_module("starts"), job_of_rastrigin()
+    values = np.asarray(jax.vmap(job.problem.fun)(jnp.asarray(job.minima)))
+    lowest = int(np.argmin(values))
+    watch = starts.Watch(job, 0.0)
+    watch.look(np.delete(job.minima, lowest, axis=0)[:100], np.delete(values, lowest)[:100])
+    assert watch.row()["found"] == 100 / 121
+    assert watch.row()["first"] is watch.row()["most"] is None
+    watch.look(job.minima[[lowest]], values[[lowest]])
+    assert watch.row()["hits"] == 1
+    assert watch.row()["first"] is not None
+    assert watch.row()["most"] is None
+    watch.look(job.minima, values)
+    assert watch.row()["most"] is not None
+    assert watch.row()["ends"] == 222
+
+
+def test_cma_es_is_charged_until_it_hits(run):
+    pytest.importorskip("evosax")
+    bbob = importlib.import_module("bbob")
+    sphere = bbob.Instance(lambda x, params: jnp.sum(x**2) + params, jnp.zeros(()), 2, 0)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        found = bbob.by_cma_es(sphere)
+    assert (found.values <= bbob.TARGETS[-1]).all()
+    assert found.until == sorted(found.until)
+    assert found.until[-1] == found.evaluations
+
+
+def test_a_run_of_scipy_ends_where_it_hits_the_last_target(run):
+    bbob = importlib.import_module("bbob")
+    sphere = bbob.Instance(lambda x, params: jnp.sum(x**2) + params, jnp.zeros(()), 2, 0)
+    found = bbob.by_scipy(bbob.basinhopping, sphere)
+    assert (found.values <= bbob.TARGETS[-1]).all()
+    assert found.until[-1] == found.evaluations < 100
 
 
 def test_an_unknown_part_is_an_error(run):

@@ -1,18 +1,20 @@
 """BBOB: the 24 functions of bbobax in two and five variables, three instances of each.
 
-A gradient search has 64 starts of an instance in the box [-5, 5]^d, and a solver of SciPy three
-runs of at most 2000 evaluations for each variable. A hit is a search that ends within the target
-of the minimum, 1e-3 or 1e-8. A search with gradients is charged until it ends, a run of SciPy until
-it hits. An evaluation is a value, with or without its gradient; a Hessian
+A gradient search has 64 starts of an instance in the box [-5, 5]^d, a solver of SciPy three runs
+and CMA-ES sixteen, of at most 2000 evaluations for each variable. A hit is a search that ends
+within the target of the minimum, 1e-3 or 1e-8. A search with gradients is charged until it ends, a
+run of the others until it hits. An evaluation is a value, with or without its gradient; a Hessian
 counts as many as there are variables.
 """
 
 import contextlib
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from _costs import Counted, counted_lbfgs, evaluations
 from _report import table
@@ -22,7 +24,7 @@ from jamsgrad import amsgrad, multistart
 
 DIMENSIONS, QUICK_DIMENSIONS = (5, 2), (2,)
 INSTANCES, QUICK_FUNCTIONS = 3, ("sphere", "rosenbrock")
-N_STARTS, RUNS, BUDGET = 64, 3, 2000  # evaluations a run for each variable
+N_STARTS, RUNS, CMA_RUNS, BUDGET = 64, 3, 16, 2000  # evaluations a run for each variable
 TARGETS = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-8)
 BUDGETS = (10, 100, 1000, 10_000)
 AMSGRAD = amsgrad(0.3, b2=0.99)
@@ -113,27 +115,68 @@ def by_lbfgs(instance: Instance) -> Outcome:
     return Outcome(np.asarray(values), int(counts.sum()) + N_STARTS)
 
 
+def by_cma_es(instance: Instance) -> Outcome:
+    """CMA-ES of evosax from the same starts, with its defaults and a first deviation of 2."""
+    starts = jamsgrad.sample_starts(instance.key, CMA_RUNS, instance.box)
+    keys = jax.random.split(instance.key, CMA_RUNS)
+    values, counts, until = _cma_es_from(instance.fun, starts, instance.params, keys)
+    return Outcome(np.asarray(values), int(counts.sum()), until.sum(axis=0).tolist())
+
+
+@partial(jax.jit, static_argnums=0)
+def _cma_es_from(fun, starts, params, keys):
+    from evosax.algorithms import CMA_ES
+
+    n, targets = starts.shape[1], jnp.array(TARGETS)
+    size = 4 + int(3 * math.log(n))
+    cma_es = CMA_ES(population_size=size, solution=starts[0])
+    own = cma_es.default_params.replace(std_init=2.0)
+
+    def goes_on(carry):
+        state, spent, _ = carry
+        converged = state.std * jnp.max(state.D) < 1e-9
+        return (spent + size <= BUDGET * n) & ~converged & (state.best_fitness > TARGETS[-1])
+
+    def run(x, key):
+        def generation(carry):
+            state, spent, until = carry
+            asked, told = jax.random.split(jax.random.fold_in(key, spent))
+            points, state = cma_es.ask(asked, state, own)
+            until = jnp.where(state.best_fitness > targets, spent + size, until)
+            state, _ = cma_es.tell(
+                told, points, jax.vmap(fun, (0, None))(points, params), state, own
+            )
+            return state, spent + size, until
+
+        blank = jnp.zeros(len(TARGETS), int)
+        state, spent, until = jax.lax.while_loop(
+            goes_on, generation, (cma_es.init(key, x, own), 0, blank)
+        )
+        return state.best_fitness, spent, until
+
+    return jax.vmap(run)(starts, keys)
+
+
 class Spent(Exception):  # noqa: N818
-    """The budget of a run is spent."""
+    """The budget of a run is spent, or the last of the targets is hit."""
 
 
 def by_scipy(run: Callable, instance: Instance) -> Outcome:
-    """Runs of a solver of SciPy, each until it ends or its budget is spent."""
-    both = jax.jit(jax.value_and_grad(instance.fun))
-    low, high = instance.box
+    """Runs of a solver of SciPy, each until it ends, hits the last target, or spent its budget."""
+    value_of, both = jax.jit(instance.fun), jax.jit(jax.value_and_grad(instance.fun))
     lowest = []  # of each run, after each evaluation
     for seed in range(RUNS):
         values: list[float] = []
 
         def fun(x, grad=False, values=values):
-            if len(values) >= BUDGET * instance.n:
+            if len(values) >= BUDGET * instance.n or (values and values[-1] <= TARGETS[-1]):
                 raise Spent
-            value, slope = both(x, instance.params)
+            value, *slope = both(x, instance.params) if grad else (value_of(x, instance.params),)
             values.append(float(value))
-            return (float(value), np.asarray(slope, np.float64)) if grad else float(value)
+            return (values[-1], np.asarray(*slope, np.float64)) if grad else values[-1]
 
         with contextlib.suppress(Spent):
-            run(fun, list(zip(low, high, strict=True)), seed)
+            run(fun, list(zip(*instance.box, strict=True)), seed)
         lowest.append(np.minimum.accumulate(values))
     until = [sum(min(int((a > target).sum()) + 1, a.size) for a in lowest) for target in TARGETS]
     return Outcome(np.array([a[-1] for a in lowest]), sum(a.size for a in lowest), until)
@@ -171,6 +214,7 @@ SOLVERS: dict[str, Solver] = {
     "SciPy differential_evolution": partial(by_scipy, differential_evolution),
     "SciPy dual_annealing": partial(by_scipy, dual_annealing),
     "SciPy basinhopping": partial(by_scipy, basinhopping),
+    "evosax CMA-ES": by_cma_es,
 }
 
 
@@ -207,15 +251,35 @@ def _value(problem, x, params):
     return problem.evaluate(jax.random.PRNGKey(0), x, params).fitness
 
 
+COST = "expected evaluations for each variable"
+
+
+def costs(results: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
+    """The expected run times by the number of variables and solver, for instances and targets."""
+    numbers = {row["variables"] for rows in results.values() for row in rows}
+    return {
+        f"{n} variables": {
+            solver: [
+                spent / hits / n if hits else np.inf
+                for row in rows
+                if row["variables"] == n
+                for hits, spent in zip(row["hits"], row["until"], strict=True)
+            ]
+            for solver, rows in results.items()
+        }
+        for n in sorted(numbers, reverse=True)
+    }
+
+
 def report(results: dict[str, list[dict]]) -> str:
     """The tables, for each number of variables."""
     parts = []
-    for n in sorted({row["variables"] for rows in results.values() for row in rows}, reverse=True):
+    for title, times in costs(results).items():
         own = {
-            solver: [row for row in rows if row["variables"] == n]
+            solver: [row for row in rows if f"{row['variables']} variables" == title]
             for solver, rows in results.items()
         }
-        parts += [f"### {n} variables", counted(own), reached(own), per_hit(own)]
+        parts += [f"### {title}", counted(own), reached(times), per_hit(own)]
     return "\n\n".join(parts)
 
 
@@ -234,16 +298,12 @@ def counted(results: dict[str, list[dict]]) -> str:
     return table(header, lines)
 
 
-def reached(results: dict[str, list[dict]]) -> str:
+def reached(times: dict[str, list[float]]) -> str:
     """The empirical distribution of run times."""
-    lines = []
-    for solver, rows in results.items():
-        times = [
-            spent / hits / row["variables"] if hits else np.inf
-            for row in rows
-            for hits, spent in zip(row["hits"], row["until"], strict=True)
-        ]
-        lines.append([solver, *(f"{np.mean(np.array(times) <= most):.2f}" for most in BUDGETS)])
+    lines = [
+        [solver, *(f"{np.mean(np.array(own) <= most):.2f}" for most in BUDGETS)]
+        for solver, own in times.items()
+    ]
     targets = ", ".join(f"{target:g}" for target in TARGETS)
     about = (
         f"Share of the instances and of the targets {targets} that are expected to be hit with so "

@@ -12,6 +12,7 @@ import math
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,15 +94,15 @@ def from_many_starts(problem: Problem) -> Outcome:
     return Outcome(float(best.fun), bool(best.success), int(cost))
 
 
-def optimistix_bfgs(problem: Problem) -> Outcome:
-    """Optimistix, whose tolerances are on the steps and the values."""
+def by_optimistix(problem: Problem, name: str) -> Outcome:
+    """Optimistix, whose tolerances are on the steps and the values; a step is an evaluation."""
     import optimistix
 
     if problem.bounds is not None:
-        raise NotImplementedError("optimistix has no bounds for BFGS")
+        raise NotImplementedError("optimistix has no bounds for BFGS and L-BFGS")
     solution = optimistix.minimise(
         lambda x, _: problem.fun(x),
-        optimistix.BFGS(rtol=1e-8, atol=1e-8),
+        getattr(optimistix, name)(rtol=1e-8, atol=1e-8),
         problem.x0,
         max_steps=MAX_STEPS,
         throw=False,
@@ -128,15 +129,22 @@ def scipy_lbfgsb(problem: Problem) -> Outcome:
     return Outcome(float(found.fun), bool(found.success), int(found.nfev))
 
 
+CONVENTIONS = {name: amsgrad(0.1, convention=name) for name in jamsgrad.conventions}
 SOLVERS: dict[str, Solver] = {
     "AMSGrad + finish": searched(amsgrad(0.1), EXPLORE, "auto"),
+    **{
+        f"AMSGrad {name} + finish": searched(optimizer, EXPLORE, "auto")
+        for name, optimizer in CONVENTIONS.items()
+        if name != "paper"  # the first line
+    },
     "AMSGrad + finish, 64 starts": from_many_starts,
     "optax.lbfgs": searched(counted_lbfgs()),
     "optax.lbfgs + finish": searched(counted_lbfgs(), finish="auto"),
     "SciPy L-BFGS-B": scipy_lbfgsb,
-    "optimistix BFGS": optimistix_bfgs,
+    "optimistix BFGS": partial(by_optimistix, name="BFGS"),
+    "optimistix L-BFGS": partial(by_optimistix, name="LBFGS"),
     "optax.adam": searched(optax.adam(0.1)),
-    **{f"AMSGrad {name}": searched(amsgrad(0.1, convention=name)) for name in jamsgrad.conventions},
+    **{f"AMSGrad {name}": searched(optimizer) for name, optimizer in CONVENTIONS.items()},
 }
 
 
@@ -186,13 +194,13 @@ def without_what_no_list_names() -> None:
         sys.modules.setdefault(module.__name__, module)
 
 
-def report(results: dict[str, list[dict]]) -> str:
-    """The tables: how many, how fast, and which not."""
+def solved_by(results: dict[str, list[dict]]) -> dict[str, dict[str, int]]:
+    """The problems that each solver solved, and the evaluations that it took."""
     lowest: dict[str, float] = {}
     for row in chain(*results.values()):
         known = lowest.get(row["name"], math.inf)
         lowest[row["name"]] = min(known, row["fun"]) if math.isfinite(row["fun"]) else known
-    solved = {
+    return {
         solver: {
             row["name"]: row["evaluations"]
             for row in rows
@@ -200,44 +208,56 @@ def report(results: dict[str, list[dict]]) -> str:
         }
         for solver, rows in results.items()
     }
-    tried = {solver: {row["name"] for row in rows} for solver, rows in results.items()}
-    kinds = {
-        kind: [name for name in names if any(name in all_ for all_ in tried.values())]
-        for kind, names in NAMES.items()
-    }
-    header = ["", *chain(*([f"{kind}: solved", "median evaluations"] for kind in NAMES))]
-    header.append("successes above their start")
-    counts = []
+
+
+COST = "evaluations / the fewest of any solver"
+
+
+def costs(results: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
+    """The evaluations relative to the fewest, by kind and solver, infinite where unsolved."""
+    solved = solved_by(results)
+    fewest: dict[str, float] = {}
+    for name, spent in chain(*(own.items() for own in solved.values())):
+        fewest[name] = min(spent, fewest.get(name, math.inf))
+    found: dict[str, dict[str, list[float]]] = {}
+    for kind in NAMES:
+        tried = {
+            solver: {row["name"] for row in rows if row["kind"] == kind}
+            for solver, rows in results.items()
+        }
+        names = set().union(*tried.values())
+        found[kind] = {
+            solver: [solved[solver].get(name, math.inf) / fewest[name] for name in sorted(names)]
+            for solver in results
+            if tried[solver]
+        }
+    return found
+
+
+def report(results: dict[str, list[dict]]) -> str:
+    """The tables: how many, how fast, and which not."""
+    solved = solved_by(results)
+    counts, unsolved = [], []
     for solver, rows in results.items():
         cells = []
-        for names in kinds.values():
+        for kind in NAMES:
+            names = [row["name"] for row in rows if row["kind"] == kind]
             own = [solved[solver][name] for name in names if name in solved[solver]]
-            among = tried[solver].intersection(names)
             cells += [
-                f"{len(own)} of {len(among)}" if among else "",
+                f"{len(own)} of {len(names)}" if names else "",
                 round(median(own)) if own else "",
             ]
         above = sum(row["success"] and not row["fun"] <= row["start"] for row in rows)
         counts.append([solver, *cells, above])
-
-    fewest = {
-        name: min(own[name] for own in solved.values() if name in own)
-        for name in chain(*kinds.values())
-    }
+        left = sorted({row["name"] for row in rows} - solved[solver].keys())
+        unsolved.append([solver, " ".join(left) or "none"])
     profile = [
-        [f"{solver}, {kind}"]
-        + [
-            f"{np.mean([own.get(name, np.inf) <= factor * fewest[name] for name in names]):.2f}"
-            for factor in FACTORS
-        ]
-        for kind, names in kinds.items()
-        for solver, own in solved.items()
-        if tried[solver].intersection(names)
+        [f"{solver}, {kind}", *(f"{np.mean(np.array(own) <= most):.2f}" for most in FACTORS)]
+        for kind, panel in costs(results).items()
+        for solver, own in panel.items()
     ]
-    unsolved = [
-        [solver, " ".join(sorted(tried[solver] - solved[solver].keys())) or "none"]
-        for solver in results
-    ]
+    header = ["", *chain(*([f"{kind}: solved", "median evaluations"] for kind in NAMES))]
+    header.append("successes above their start")
     within = [f"within {factor} times" if factor > 1 else "fewest" for factor in FACTORS]
     profiles = (
         "Share of the problems solved with so many times the fewest evaluations of any solver:"

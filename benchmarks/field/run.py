@@ -3,7 +3,8 @@
     python benchmarks/field/run.py [--quick] [--out docs/field.md] [PART ...]
 
 measures each part, or those named, every solver in a process of its own, writes what was measured
-to `benchmarks/field/measured/PART.json`, and its tables to where the page has the part's markers.
+to `benchmarks/field/measured/PART.json`, its tables to where the page has the part's markers, and
+its figure to `images/field_PART.png` beside the page.
 `--resume` keeps what that file has already. The extra `field` brings the
 suites and the solvers; a solver whose library is missing is left out.
 """
@@ -16,7 +17,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -25,7 +25,8 @@ from _report import machine
 from run import replaced, section, sections  # of the folder above
 
 HERE = Path(__file__).parent
-PARTS = ("cutest", "bbob", "nist")
+PARTS = ("cutest", "bbob", "nist", "starts", "training")
+SUITES = ("cutest", "bbob", "nist")  # in float64
 MEASURED = HERE / "measured"
 PAGE = "# The field\n"
 # Steps are few and programs many: most of the time would go into making them fast.
@@ -36,22 +37,28 @@ def in_a_process(part: str, solvers: list[str], quick: bool) -> dict[str, dict]:
     """What these solvers measured: their rows, None if their library is not installed."""
     command = [sys.executable, __file__, part, *["--quick"][: int(quick)], "--measure", *solvers]
     flags = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_TO_COMPILE}"
-    env = os.environ | {"JAX_ENABLE_X64": "1", "XLA_FLAGS": flags}
+    env = os.environ | ({"JAX_ENABLE_X64": "1"} if part in SUITES else {})
+    env |= {"XLA_FLAGS": flags} if quick or part != "starts" else {}
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
     return json.loads(ran.stdout.splitlines()[-1])
+
+
+def cpu_seconds() -> float:
+    """Those of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def measure(part: str, solvers: list[str], quick: bool) -> dict[str, dict]:
     """The same in this process."""
     found = {}
     for solver in solvers:
-        began = time.process_time()
+        began = cpu_seconds()
         try:
             rows = importlib.import_module(part).measure(solver, quick)
         except ModuleNotFoundError as error:
             print(f"{part}: {solver} is left out: {error}", file=sys.stderr)
             rows = None
-        found[solver] = {"cpu_seconds": round(time.process_time() - began, 1), "rows": rows}
+        found[solver] = {"cpu_seconds": round(cpu_seconds() - began, 1), "rows": rows}
     return found
 
 
@@ -90,6 +97,16 @@ def tables(part: str, found: dict) -> str:
     return f"{how}; {seconds:.0f} CPU s{quick}\n\n{importlib.import_module(part).report(results)}\n"
 
 
+def draw(part: str, found: dict, folder: Path) -> None:
+    """The part's figure, if it has one."""
+    module = importlib.import_module(part)
+    if hasattr(module, "costs"):
+        from _figures import draw
+
+        results = {solver: run["rows"] for solver, run in found.items()}
+        draw(module.costs(results), module.COST, folder / f"field_{part}.png")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,6 +133,7 @@ def main(argv: list[str] | None = None) -> None:
         new = sections(page) | {part: body}
         page = replaced(page, "\n".join(section(name, text) for name, text in new.items()))
         args.out.write_text(page)  # a failure leaves the rest
+        draw(part, found, args.out.parent / "images")
 
 
 if __name__ == "__main__":
