@@ -31,7 +31,7 @@ GALLERY = {
     "vmap_bowl.py": Example("vmap_bowl.png", "--starts 10000"),
     "tune_learning_rate.py": Example("tune_learning_rate.png", ""),
     "fit_model.py": Example("fit_model.png", "--starts 300 --devices 1"),
-    "fit_ode.py": Example(None),
+    "fit_ode.py": Example("images/fit_ode.png"),
     "nist.py": Example(None),
     "train_digits.py": Example(None),
     "train_potential.py": Example("images/train_potential.png"),

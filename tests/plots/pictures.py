@@ -14,7 +14,7 @@ from jamsgrad import problems
 BOWL = (problems.bowl.fun, (-1.0, 1.0))
 SMALL = {"resolution": 21, "levels": 5}
 
-BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = to_rgba_array(
+BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = to_rgba_array(
     ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]  # Okabe and Ito
 )
 

@@ -9,7 +9,7 @@ from pictures import (
     ORANGE,
     PINK,
     SKY,
-    VERMILLION,
+    VERMILION,
     changed,
     image,
     labels,
@@ -22,7 +22,7 @@ from jamsgrad import plots
 
 def test_beyond_six_minima_the_others_share_a_colour():
     ax = plots.waterfall(searches(np.arange(9.0), range(9)))
-    own = [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION]
+    own = [BLUE, ORANGE, GREEN, PINK, SKY, VERMILION]
     colors = ax.collections[0].get_facecolor()
     np.testing.assert_array_equal(colors[:6], own)
     assert len(np.unique(colors[6:], axis=0)) == 1
@@ -38,7 +38,7 @@ def test_neighbours_on_the_map_differ_in_colour():
     colors = image(ax)[::2, ::2]
     assert (colors[1:] != colors[:-1]).any(axis=-1).all()
     assert (colors[:, 1:] != colors[:, :-1]).any(axis=-1).all()
-    assert (colors[basin == 5] == VERMILLION[:3]).all()
+    assert (colors[basin == 5] == VERMILION[:3]).all()
     assert ax.get_legend() is None
 
 
