@@ -113,12 +113,19 @@ def test_a_word_that_is_nearly_right(word, meant):
         amsgrad(0.1, convention="reddi")
 
 
-@pytest.mark.parametrize("search", [lambda f: multistart(f, amsgrad(0.1), key=KEY),
-                                    lambda f: basin_map(f, amsgrad(0.1)),
-                                    lambda f: minimize(f, ONES, amsgrad(0.1))],
-                         ids=["multistart", "basin_map", "minimize"])  # fmt: skip
 @pytest.mark.parametrize(
-    "problem", [problems.bowl, problems.sphere(2), scaled(bowl, BOX, "linear")], ids=str
+    "search",
+    [
+        lambda f: multistart(f, amsgrad(0.1), key=KEY),
+        lambda f: basin_map(f, amsgrad(0.1)),
+        lambda f: minimize(f, ONES, amsgrad(0.1)),
+    ],
+    ids=["multistart", "basin_map", "minimize"],
+)
+@pytest.mark.parametrize(
+    "problem",
+    [problems.bowl, problems.sphere(2), scaled(bowl, BOX, "linear")],
+    ids=["bowl", "sphere", "scaled"],
 )
 def test_a_problem_is_given_by_its_parts(search, problem):
     kind = type(problem).__name__
