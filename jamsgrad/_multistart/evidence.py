@@ -119,7 +119,7 @@ class Evidence(HasRecord[np.ndarray]):
           >>> found = multistart(
           ...     bowl.fun, bowl.bounds, amsgrad(0.1), key=jax.random.key(0), n_starts=16)
           >>> print(found.summary())  # doctest: +ELLIPSIS
-          16 searches in ... s (and ... s of compiling), lanes ...% busy: 16 GTOL
+          16 searches in ... s (and ... s to compile and set up), lanes ...% busy: 16 GTOL
           16 GTOL. Converged: no component of the gradient is larger than gtol.
           Best value ..., largest component of the gradient ..., x[0] = ..., x[1] = ...
           ...
@@ -139,7 +139,7 @@ class Evidence(HasRecord[np.ndarray]):
         x = jax.tree.map(lambda leaf: leaf[best], self.x)
         first = (
             f"{self.fun.size:,} searches in {self.seconds:.2f} s (and {self.compile_seconds:.2f} s "
-            f"of compiling), lanes {self.lane_efficiency:.0%} busy: {names}"
+            f"to compile and set up), lanes {self.lane_efficiency:.0%} busy: {names}"
         )
         point = best_point(float(self.fun[best]), float(self.grad_norm[best]), x)
         if self._plan.screen.screens:
