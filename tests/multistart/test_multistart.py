@@ -321,8 +321,8 @@ def test_limits_are_by_default_those_of_minimize():
 
 @pytest.mark.parametrize("call", [multistart, basin_map])
 def test_a_limit_that_minimize_has_not_is_refused(call):
-    with pytest.raises(TypeError, match=rf"^{call.__name__}\(\) got an unexpected .* 'tol'"):
-        call(problems.bowl.fun, BOX, SGD, tol=1e-3)
+    with pytest.raises(TypeError, match=rf"^{call.__name__}\(\) got an unexpected .* 'limit'"):
+        call(problems.bowl.fun, BOX, SGD, limit=1e-3)
 
 
 def test_points_of_ones_own_need_neither_a_key_nor_their_number():
