@@ -180,3 +180,18 @@ def nan_is_data() -> Iterator[None]:
     """Keep JAX from raising at values that are not finite: statuses tell of them."""
     with jax.debug_nans(False), jax.debug_infs(False):
         yield
+
+
+def notes_of_lists(x: Any) -> Iterator[str]:
+    """What x is, where it is a list of numbers and probably meant as an array."""
+    if isinstance(x, list | tuple) and _holds_numbers(x):
+        kind = type(x).__name__
+        yield (
+            f"x is a {kind} here, because x0, or what else gave x its shape (bounds, starts), is "
+            f"one: jnp.array(x0) is the array, and (jnp.array(lower), jnp.array(upper)) its box"
+        )
+
+
+def _holds_numbers(x: Any) -> bool:
+    """Whether it is a number, or lists and tuples of numbers."""
+    return all(map(_holds_numbers, x)) if type(x) in (list, tuple) else not jnp.ndim(x)

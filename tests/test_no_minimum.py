@@ -55,6 +55,7 @@ PROVOKED = {
     "flag": lambda: one(lambda x, n: jnp.sum(x.reshape(n)), args=(2,)),
     "no scalar": lambda: one(lambda x: x**2),
     "list": lambda: one(x0=[1.0, 1.0]),
+    "list in bounds": lambda: one(x0=[1.0, 1.0], bounds=[(-3, 3), (-3, 3)]),
     "args": lambda: one(args=3.0),
     "word": lambda: one(args=("mse",)),
     "optimizer": lambda: one(optimizer=0.1),

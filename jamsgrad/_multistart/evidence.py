@@ -109,8 +109,8 @@ class Evidence(HasRecord[np.ndarray]):
         Returns:
           The number of searches, their time, how busy the lanes were; for each reason why searches
           stopped how many, and what it means; the best point of all, whatever stopped it; and a row
-          for each of the `minima`, with the chance that others are missing. That chance is of
-          searches that ended: "unconverged" rows are no evidence, and do not count.
+          for each of the ten best `minima`, with the chance that others are missing. That chance is
+          of searches that ended: "unconverged" rows are no evidence, and do not count.
 
         Example:
           >>> import jax

@@ -106,7 +106,8 @@ def multistart(
         more than 64 variables. On CPU, for 4 to 31 variables, None is 4095 // variables, rounded
         down to a multiple of 16, which is up to twice as fast.
       mesh: the devices to share the starts among, any `jax.sharding.Mesh`; None for one device.
-      max_seconds: how long the call may take, compiling included; None for as long as it needs.
+      max_seconds: how long the call may take; None for as long as it needs. The time to compile
+        counts, but cannot be interrupted.
         Then it returns what there is, up to a second later: searches under way are STOPPED, and
         none is finished.
       progress: whether to show a progress bar, which needs the extra `progress`.

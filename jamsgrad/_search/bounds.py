@@ -221,7 +221,8 @@ def _broadcast(name: str, end: Any, x: Any) -> Any:
         return treedef.unflatten(map(_end, ends, points))
     except (TypeError, ValueError) as error:
         shapes = jax.tree.map(lambda p: p.shape, x)
-        raise ValueError(f"the {name} bound {end!r} does not fit x of shape {shapes}") from error
+        text = f"the {name} bound {end!r} does not fit x of shape {shapes}"
+        raise ValueError("; ".join([text, *_check.notes_of_lists(x)])) from error
 
 
 def _end(end: Any, like: Any) -> Any:

@@ -79,17 +79,7 @@ def _notes(error: Exception, x: Tree) -> Iterator[str]:
             " number or flag that Python itself must read goes in by functools.partial(fun, n=3), "
             "made once"
         )
-    if isinstance(x, list | tuple) and _holds_numbers(x):
-        kind = type(x).__name__
-        yield (
-            f"x is a {kind} here, because x0, or what else gave x its shape (bounds, starts), is "
-            f"one: jnp.array(x0) is the array, and (jnp.array(lower), jnp.array(upper)) its box"
-        )
-
-
-def _holds_numbers(x: Tree) -> bool:
-    """Whether it is a number, or lists and tuples of numbers."""
-    return all(map(_holds_numbers, x)) if type(x) in (list, tuple) else not jnp.ndim(x)
+    yield from _check.notes_of_lists(x)
 
 
 def measured(task: Task, x: Tree, fun: jax.Array, grad: Tree, aux: Tree) -> tuple[Point, Tree]:
