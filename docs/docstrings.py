@@ -38,7 +38,7 @@ class Markdown(griffe.Extension):
             else:
                 shown.docstring.value = inspect.getdoc(made)
             if not hasattr(made, "gradient"):  # docs/hooks.py draws it
-                picture = f"![Contours](../../images/problems/{function.name}.png)"
+                picture = f"![Contours](../images/problems/{function.name}.png)"
                 first, _, rest = shown.docstring.value.partition("\n\n")
                 shown.docstring.value = f"{first}\n\n{picture}\n\n{rest}"
             shown.docstring.parent = shown
