@@ -1,4 +1,4 @@
-"""What other libraries call arguments, and what they are here; what is no function of x."""
+"""What other libraries call arguments, and what they are called here."""
 
 import functools
 import inspect
@@ -44,7 +44,7 @@ OF_SEARCHES = {
 def our_names(theirs: Mapping[str, str]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a function say what it calls an argument that has another name elsewhere.
 
-    It also says so where one object comes in the place of `fun` and `bounds`.
+    It also says so where one object is given instead of `fun` and `bounds`.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:

@@ -102,8 +102,8 @@ class Reads(list):
     """What a function reads besides its arguments, as far as its code names it.
 
     That are globals, variables and defaults that it closes over, and the attributes of these and of
-    the object that it is, or is a method of; and likewise of the functions that it names. Objects
-    are told by their identity, numbers and words by their value, lists and dicts by what they hold.
+    the object that it is, or is a method of; and those of the functions that it names. Objects are
+    known by their identity, numbers and words by their value, lists and dicts by what they hold.
     """
 
     def __init__(self, fun: Any) -> None:
@@ -180,7 +180,7 @@ _NOTHING: dict[str, Any] = {}
 
 
 def _mark(value: Any, depth: int = 3) -> Hashable:
-    """The value, as it is told from others that a function may read in its place."""
+    """What tells the value from others that a function may read instead."""
     kind = type(value)
     if kind in _SCALARS:
         return kind, value

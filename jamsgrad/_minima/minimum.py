@@ -189,9 +189,9 @@ class Minimum(NamedTuple):
         """The `unsettled` directions in words, such as "rate +1, offset[0] -2; offset[1]".
 
         Returns:
-          The directions, apart by semicolons: each coordinate that changes and by how much, in
-          proportion, or its name alone if no other one does. Of a valley that is known by the ends
-          of the searches alone, how far these are apart. At most six of each; empty if there are
+          The directions, separated by semicolons: each coordinate that changes and by how much, in
+          proportion, or its name alone if no other one changes. If a valley is known only by the
+          ends of the searches, how far these are apart. At most six of each; empty if there are
           none.
 
         Example:

@@ -41,7 +41,8 @@ class Identity(NamedTuple):
 def identity(program: Program, candidates: Tree, screen: Screen) -> Callable[[int], Identity]:
     """The identity of the search that a program runs, or that of its first n starts alone.
 
-    Starts that were chosen are told by their candidates: where these led to may differ by rounding.
+    Starts that were chosen are known by their candidates, because these lead to points that may
+    differ by rounding.
     """
     task, (mesh, n_lanes, _) = program.task, program.layout
     start = jax.tree.map(lambda leaf: leaf[0], candidates)

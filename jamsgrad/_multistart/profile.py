@@ -197,7 +197,7 @@ def _first_reach(minimum: Minimum, i: int, rise: float, width: float) -> float:
 
 
 def _number_of(which: Any, x: Tree) -> int:
-    """The number of a parameter that is told by its name or its number."""
+    """The number of a parameter, given by its name or its number."""
     known = names(x)
     if isinstance(which, str):
         if which not in known:

@@ -270,8 +270,8 @@ class MultiStartResult(Evidence):
     def save(self, path: str | Path) -> None:
         """Write everything but `fun` and `optimizer` to an npz file, the minima included.
 
-        Of a NamedTuple, a dataclass or an Equinox module in x or args the file holds the children
-        and their names: `load` makes dicts of them, or what it is told to.
+        The file holds the children of a NamedTuple, a dataclass or an Equinox module in x or args,
+        and their names. `load` makes dicts of them, or what its `like` says.
 
         Args:
           path: the file, replaced if it exists, whole or not at all; no suffix is added.

@@ -92,7 +92,7 @@ class ScaleByAmsgradState(NamedTuple):
       m: average of the gradients, shaped like the parameters.
       v: average of their squared magnitudes, shaped like the parameters, and real (but see
         `Convention.split_complex`).
-      vhat: the largest v (v / c2 with "before_max") so far, likewise.
+      vhat: the largest v (v / c2 with "before_max") so far, in the same form.
       m_weight: c1, the sum of the weights in m, scalar.
       v_weight: c2, the sum of the weights in v, scalar.
 
@@ -147,7 +147,7 @@ def scale_by_amsgrad(
       b1: decay rate of m: a number in [0, 1), a 0-d array, or a schedule from the count of steps
         taken (0 at the first) to such a number (not checked). b1_t = b1^t of the tutorial is
         `optax.exponential_decay(b1, 1, b1)`; b1 / t of the paper is `schedules.inverse_time(b1)`.
-      b2: decay rate of v, likewise.
+      b2: decay rate of v, as b1.
       eps: added to the square root, at least 0; None takes the convention's own.
       eps_root: added under the square root, at least 0.
       convention: "paper", "optax", "pytorch", "keras" or a `Convention`: whose numbers to give.

@@ -44,8 +44,8 @@ class MomentDtypes(NamedTuple):
       m: dtype of the first moment: "float32", "float64", "bfloat16", or None for the parameter's
         own dtype, float32 at least. For complex parameters m has the complex dtype of that
         precision. There is no complex bfloat16: m then keeps the parameter's own dtype.
-      v: dtype of the second moment, likewise.
-      vhat: dtype of the running maximum of v, likewise.
+      v: dtype of the second moment, as m.
+      vhat: dtype of the running maximum of v, as m.
 
     Example:
       >>> import jax.numpy as jnp

@@ -125,8 +125,8 @@ def scaled(fun: Callable[..., Tree], bounds: Tree, scale: Tree) -> Scaled:
       bounds: the box of x, in any of the forms of `minimize`, which gives x its shape. Ends may be
         infinite; lower ones are above 0 where the scale is "log".
       scale: "log" or "linear" for all of x, or a tree of these words, which may stop where all
-        leaves below have the same. Of a dict it needs to name some keys only: the others are
-        "linear". For an array it may be lists of words in its shape.
+        leaves below have the same word. A dict of words may leave out keys, which are "linear". For
+        an array it may be lists of words in its shape.
 
     Returns:
       A `Scaled` with the `fun` and the `bounds` of the search, and the functions `to_x` and

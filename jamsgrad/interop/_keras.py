@@ -50,7 +50,7 @@ def from_keras(
         `LossScaleOptimizer` take its `inner_optimizer`, in a file "optimizer/inner_optimizer".
       like: as in `from_torch`.
       b1: decay rate of m, in [0, 1), which is not among the variables.
-      b2: decay rate of v, likewise.
+      b2: decay rate of v, as b1.
       names: names of the parameters in Keras's order, such as
         `[v.path for v in model.trainable_variables]`. None takes those that the variables have
         ("net_dense_kernel"), or else the numbers "0", "1", ...
@@ -116,7 +116,7 @@ def to_keras(
         has them after `optimizer.build(model.trainable_variables)`. Those that are no part of
         AMSGrad, such as the learning rate and the averages of `use_ema`, keep their values.
       b1: as in `from_keras`, and as in the run that made the state.
-      b2: likewise.
+      b2: as b1.
       names: as in `from_keras`.
       from_params: as in `to_torch`.
 

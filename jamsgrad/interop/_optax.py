@@ -33,7 +33,7 @@ def from_optax(
       state: optax's `ScaleByAmsgradState`, or the state of an optimizer with one or more in it. Not
         inside `jax.jit`.
       b1: decay rate of mu, in [0, 1), which is not in the state.
-      b2: decay rate of nu, likewise.
+      b2: decay rate of nu, as b1.
       moment_dtype: how m, v and vhat are stored, as in `amsgrad`.
 
     Returns:

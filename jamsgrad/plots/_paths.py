@@ -32,7 +32,7 @@ _FRAME: dict[str, Any] = {
 
 
 class _Animation(FuncAnimation):
-    """An animation that a notebook shows, in the place of its figure."""
+    """An animation that a notebook shows instead of its figure."""
 
     made: Figure | None = None  # the figure that was made for it
 
