@@ -107,14 +107,14 @@ def test_paths_are_those_of_minimize(run, rule):
     bounds = tuple(jnp.array([PROBLEMS[name].bounds[i] for name, _ in cases]) for i in (0, 1))
     settings = tuple(jnp.array([settings for _, settings in cases]).T)
     expected = jax.vmap(search)(which, start, bounds, settings)
-    found = run([setup(name, rule, settings) for name, settings in cases])
+    found = run([picture_with(name, rule, settings) for name, settings in cases])
     assert found["x"].shape == (len(cases), STEPS + 1, 2)
     np.testing.assert_allclose(found["x"], expected.x, rtol=0, atol=1e-9)
     np.testing.assert_allclose(found["fun"][..., 0], expected.fun, rtol=1e-9, atol=1e-9)
     assert np.ptp(found["x"], axis=1).min() > 1e-3  # each has moved
 
 
-def setup(name, rule, settings):
+def picture_with(name, rule, settings):
     named = dict(zip(NAMES, settings, strict=True))
     return {"problem": name, "rule": rule, "start": STARTS[name], **named}
 
