@@ -121,21 +121,25 @@ def searches(name: str, lanes: int | None, quick: bool) -> dict:
     starts = jamsgrad.sample_starts(jax.random.key(0), n_starts, problem.bounds)
     if lanes is None:
         loop = partial(while_loop_search, fun=problem.fun, gtol=gtol or 0.0, max_steps=max_steps)
-        run = jax.jit(jax.vmap(loop))
-        took = seconds(lambda: jax.block_until_ready(run(starts)), 1)
-        steps = int(run(starts)[1].sum())
+        compiled_loop = jax.jit(jax.vmap(loop))
+
+        def steps_taken():
+            return jax.block_until_ready(compiled_loop(starts))[1]
     else:
-        run = partial(
-            jamsgrad.multistart,
-            *(problem.fun, problem.bounds, OURS),
-            starts=starts,
-            lanes=lanes,
-            finish=None,
-            gtol=gtol,
-            max_steps=max_steps,
-        )
-        took = seconds(run, 1)
-        steps = int(run().n_steps.sum())
+
+        def steps_taken():
+            return jamsgrad.multistart(
+                *(problem.fun, problem.bounds, OURS),
+                starts=starts,
+                lanes=lanes,
+                finish=None,
+                gtol=gtol,
+                max_steps=max_steps,
+            ).n_steps
+
+    counts = []
+    took = seconds(lambda: counts.append(steps_taken()), 1)
+    steps = int(counts[-1].sum())
     row = {"what": name, "lanes": lanes, "searches": n_starts, "seconds": took}
     return {**row, "million steps / s": steps / took / 1e6}
 

@@ -49,13 +49,16 @@ def our_names(theirs: Mapping[str, str]) -> Callable[[Callable[P, T]], Callable[
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         ours = inspect.signature(function).parameters
+        foreign = {name: here for name, here in theirs.items() if name not in ours}
+        begins_with_fun = next(iter(ours)) == "fun"
 
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> T:
             for name in kwargs:
-                if name in theirs and name not in ours:
-                    raise TypeError(f"{function.__name__}() has no argument {name}: {theirs[name]}")
-            if args and next(iter(ours)) == "fun":
+                if name in foreign:
+                    here = foreign[name]
+                    raise TypeError(f"{function.__name__}() has no argument {name}: {here}")
+            if args and begins_with_fun:
                 function_of_x("fun", args[0])
             return function(*args, **kwargs)
 

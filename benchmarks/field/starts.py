@@ -25,7 +25,7 @@ import numpy as np
 
 from jamsgrad import problems
 
-ROUNDS, HIT, NEAR, SHARE = 1, 1e-6, 1e-2, 0.95
+HIT, NEAR, SHARE = 1e-6, 1e-2, 0.95
 MAX_STEPS, MAX_QUASI_NEWTON = 1000, 200
 EVENTS = ("first", "most", "table")
 
@@ -246,13 +246,9 @@ def in_a_process(solver: str, name: str, quick: bool) -> dict | None:
 
 
 def measure(solver: str, quick: bool) -> list[dict]:
-    """A row for each job that this solver takes, from the fastest of its processes."""
-    rows = []
-    for name in [QUICK] if quick else JOBS:
-        runs = [in_a_process(solver, name, quick) for _ in range(1 if quick else ROUNDS)]
-        if None not in runs:
-            rows.append({"job": name, **min(runs, key=lambda run: run["table"][0])})
-    return rows
+    """A row for each job that this solver takes."""
+    runs = {name: in_a_process(solver, name, quick) for name in ([QUICK] if quick else JOBS)}
+    return [{"job": name, **run} for name, run in runs.items() if run is not None]
 
 
 def report(results: dict[str, list[dict]]) -> str:

@@ -187,8 +187,8 @@ def stop_by(caller: str, options: StopOptions) -> Stop:
     for name in options:
         if name not in Stop._fields:
             raise TypeError(f"{caller}() got an unexpected keyword argument {name!r}")
-    known = inspect.signature(minimize).parameters
-    return stop_options(**{name: options.get(name, known[name].default) for name in Stop._fields})
+    defaults = inspect.unwrap(minimize).__kwdefaults__ or {}
+    return stop_options(**{name: options.get(name, defaults[name]) for name in Stop._fields})
 
 
 def checked_task(

@@ -30,7 +30,9 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """The folder of the built site."""
+    """The folder of the built site: BUILT_SITE, if somebody has built it already."""
+    if folder := os.environ.get("BUILT_SITE"):
+        return Path(folder).resolve()
     if not (find_spec("mkdocs") and find_spec("material") and find_spec("mkdocstrings")):
         pytest.skip("needs mkdocs: python -m pip install -e '.[docs]'")
     folder = tmp_path_factory.mktemp("site")
