@@ -28,7 +28,7 @@ N_STARTS, RUNS, CMA_RUNS, BUDGET = 64, 3, 16, 2000  # evaluations a run for each
 TARGETS = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-8)
 BUDGETS = (10, 100, 1000, 10_000)
 AMSGRAD = amsgrad(0.3, b2=0.99)
-SCREEN, EXPLORE = (4, 30), 60
+SCREEN, EXPLORE, LBFGS_STEPS = (4, 30), 60, 200
 
 
 class Instance(NamedTuple):
@@ -86,33 +86,52 @@ def cost(found: jamsgrad.MultiStartResult, n: int) -> int:
     return int(np.sum(evaluations(found.n_steps, n_finish, n)))
 
 
-def screened(instance: Instance) -> Outcome:
-    """The best of four candidates a start after 30 steps, 60 steps more, and the finish."""
+def screened(instance: Instance, finish: Any = "auto") -> tuple[jamsgrad.MultiStartResult, int]:
+    """The best of four candidates a start after 30 steps, and 60 steps more."""
     fun, params, n, _ = instance
     (candidates, steps), args = SCREEN, (params,)
     search = partial(multistart, fun, instance.box, AMSGRAD, key=instance.key, args=args)
-    found = search(n_starts=N_STARTS, screen=SCREEN, max_steps=EXPLORE)
-    return Outcome(found.fun, cost(found, n) + N_STARTS * candidates * (steps + 1))
+    found = search(n_starts=N_STARTS, screen=SCREEN, max_steps=EXPLORE, finish=finish)
+    return found, cost(found, n) + N_STARTS * candidates * (steps + 1)
+
+
+def screened_and_finished(instance: Instance) -> Outcome:
+    """With the finish."""
+    found, spent = screened(instance)
+    return Outcome(found.fun, spent)
+
+
+def screened_then_lbfgs(instance: Instance) -> Outcome:
+    """With 200 steps of `optax.lbfgs` from each end, as by `found.then`, but counted."""
+    found, spent = screened(instance, finish=None)
+    values, evaluated = lbfgs_from(instance, found.x, max_steps=LBFGS_STEPS)
+    return Outcome(values, spent + evaluated)
+
+
+def by_lbfgs(instance: Instance) -> Outcome:
+    """`optax.lbfgs` alone."""
+    starts = jamsgrad.sample_starts(instance.key, N_STARTS, instance.box)
+    return Outcome(*lbfgs_from(instance, starts))
+
+
+def lbfgs_from(instance: Instance, starts: Any, max_steps: int = 1000) -> tuple[np.ndarray, int]:
+    """`optax.lbfgs` in a vmapped `minimize`, which hands out how often it evaluated."""
+    fun, params, _, _ = instance
+    values, counts = _lbfgs_from(fun, max_steps, starts, params, instance.box)
+    return np.asarray(values), int(counts.sum()) + N_STARTS
 
 
 LBFGS = counted_lbfgs()
 
 
-@partial(jax.jit, static_argnums=0)
-def _lbfgs_from(fun, starts, params, box):
+@partial(jax.jit, static_argnums=(0, 1))
+def _lbfgs_from(fun, max_steps, starts, params, box):
     def search(x):
-        found = jamsgrad.minimize(fun, x, LBFGS, args=(params,), bounds=box)
+        found = jamsgrad.minimize(fun, x, LBFGS, args=(params,), bounds=box, max_steps=max_steps)
         count = found.opt_state.count if isinstance(found.opt_state, Counted) else found.n_steps
         return found.fun, count
 
     return jax.vmap(search)(starts)
-
-
-def by_lbfgs(instance: Instance) -> Outcome:
-    """`optax.lbfgs` in a vmapped `minimize`, which hands out how often it evaluated."""
-    starts = jamsgrad.sample_starts(instance.key, N_STARTS, instance.box)
-    values, counts = _lbfgs_from(instance.fun, starts, instance.params, instance.box)
-    return Outcome(np.asarray(values), int(counts.sum()) + N_STARTS)
 
 
 def by_cma_es(instance: Instance) -> Outcome:
@@ -207,7 +226,8 @@ def basinhopping(fun, bounds, seed):
 
 
 SOLVERS: dict[str, Solver] = {
-    "AMSGrad screened + finish": screened,
+    "AMSGrad screened, then optax.lbfgs": screened_then_lbfgs,
+    "AMSGrad screened + finish": screened_and_finished,
     "AMSGrad + finish": explored,
     "AMSGrad": partial(explored, finish=None),
     "optax.lbfgs": by_lbfgs,
