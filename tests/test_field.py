@@ -38,7 +38,7 @@ def row(part, value):
     """A row of a part, as a solver measures it, that is hit by a solver whose value is 0."""
     if part == "cutest":
         outcome = {"start": 4.0, "fun": value, "success": True, "evaluations": 10}
-        return {"kind": "bounded", "name": "HS1", **outcome}
+        return {"kind": "bounded", "name": "HS1", **outcome, "first": 0.2, "again": 0.1}
     if part == "bbob":
         hits = [int(value == 0)] * 7
         return {
@@ -136,10 +136,9 @@ def test_a_resumed_run_measures_only_what_is_left(run, monkeypatch, tmp_path):
     first, *others = importlib.import_module("nist").SOLVERS
     run.main(["--solver", first, *options])
     assert ran == [first]
-    run.main(["--resume", *options])
-    assert ran == [first, *others]
-    run.main(["--resume", *options])
-    assert ran == [first, *others]
+    for _ in range(2):
+        run.main(["--resume", *options])
+        assert sorted(ran) == sorted([first, *others])
     assert page.read_text().startswith("# The field\n\nWords of ours.\n\n## nist\n")
     assert [*json.loads((folder / "nist.json").read_text())] == [first, *others]
 

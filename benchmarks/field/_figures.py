@@ -12,15 +12,17 @@ LINES = ("-", "--", ":")  # each takes all colours
 
 
 def draw(costs: Mapping[str, Mapping[str, Sequence[float]]], label: str, file: Path) -> None:
-    """A panel for each kind of problem, a curve for each solver; infinite costs are never reached.
+    """A panel for each kind of problem and cost, with a curve for each solver.
 
-    Over costs this is the profile of Dolan and Moré, Math. Program. 91, 2002, where a cost is a
-    ratio to the least, and the distribution of run times where it is an expected run time.
+    Infinite costs are never reached. This is the profile of Dolan and Moré, Math. Program. 91,
+    2002, where a cost is a ratio to the least, and the distribution of run times where it is an
+    expected run time.
     """
-    size = {"figsize": (11, 5.5), "layout": "constrained"}
-    figure, axes = plt.subplots(1, len(costs), sharey=True, squeeze=False, **size)
+    rows = len(costs) // 2
+    size = {"figsize": (11, 1.5 + 4 * rows), "layout": "constrained"}
+    figure, axes = plt.subplots(rows, 2, sharey=True, squeeze=False, **size)
     solvers = list(dict.fromkeys(solver for panel in costs.values() for solver in panel))
-    for ax, (title, panel) in zip(axes[0], costs.items(), strict=True):
+    for ax, (title, panel) in zip(axes.flat, costs.items(), strict=True):
         finite = [x for own in panel.values() for x in own if np.isfinite(x)]
         for solver, values in panel.items():
             i = solvers.index(solver)
@@ -31,8 +33,9 @@ def draw(costs: Mapping[str, Mapping[str, Sequence[float]]], label: str, file: P
             ax.step(corners, [*shares, shares[-1]], where="post", label=solver, **look)
         ax.set(xscale="log", xlabel=label, ylim=(0, 1.02), title=title)
         ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("share")
-    lines = {line.get_label(): line for ax in axes[0] for line in ax.get_lines()}
+    for ax in axes[:, 0]:
+        ax.set_ylabel("share")
+    lines = {line.get_label(): line for ax in axes.flat for line in ax.get_lines()}
     below = {"loc": "outside lower center", "ncols": 4, "frameon": False}
     figure.legend([lines[solver] for solver in solvers], solvers, **below)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,15 +4,17 @@ The unconstrained ones have at most 20 variables, the bounded ones at most 10. E
 where no component of the projected gradient is above 1e-5, or after 10,000 steps; before a finish
 AMSGrad makes 1000. A problem is solved where the value is within 1e-5 max(1, |f|) of the lowest f
 that any solver found. An evaluation is a value, with or without its gradient; a Hessian counts as
-many as there are variables.
+many as there are variables. The time of a call is in CPU seconds: of the first, which compiles, and
+the least of three equal ones after it.
 """
 
 import json
 import math
 import sys
+import time
 import types
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,7 @@ from jamsgrad import amsgrad
 NAMES = json.loads((Path(__file__).parent / "cutest.json").read_text())
 QUICK = 1  # problems of each kind
 GTOL, MAX_STEPS, EXPLORE, N_STARTS = 1e-5, 10_000, 1000, 64
+CALLS = 3  # equal ones after the first
 FACTORS = (1, 2, 4, 16, 64)
 
 
@@ -101,7 +104,7 @@ def by_optimistix(problem: Problem, name: str) -> Outcome:
     if problem.bounds is not None:
         raise NotImplementedError("optimistix has no bounds for BFGS and L-BFGS")
     solution = optimistix.minimise(
-        lambda x, _: problem.fun(x),
+        with_args(problem.fun),
         getattr(optimistix, name)(rtol=1e-8, atol=1e-8),
         problem.x0,
         max_steps=MAX_STEPS,
@@ -117,7 +120,7 @@ def scipy_lbfgsb(problem: Problem) -> Outcome:
     """SciPy, with the gradients of JAX."""
     import scipy.optimize
 
-    both = jax.jit(jax.value_and_grad(problem.fun))
+    both = value_and_grad(problem.fun)
     found = scipy.optimize.minimize(
         lambda x: tuple(np.asarray(a, np.float64) for a in both(x)),
         np.asarray(problem.x0),
@@ -127,6 +130,18 @@ def scipy_lbfgsb(problem: Problem) -> Outcome:
         options={"maxiter": MAX_STEPS, "maxfun": 10 * MAX_STEPS, "gtol": GTOL, "ftol": 0},
     )
     return Outcome(float(found.fun), bool(found.success), int(found.nfev))
+
+
+@cache
+def value_and_grad(fun: Callable) -> Callable:
+    """Compiled once for a function."""
+    return jax.jit(jax.value_and_grad(fun))
+
+
+@cache
+def with_args(fun: Callable) -> Callable:
+    """The same with a second argument, which optimistix passes."""
+    return lambda x, _: fun(x)
 
 
 CONVENTIONS = {name: amsgrad(0.1, convention=name) for name in jamsgrad.conventions}
@@ -154,13 +169,21 @@ def measure(solver: str, quick: bool) -> list[dict]:
     for kind, names in NAMES.items():
         for name in names[:QUICK] if quick else names:
             problem = problem_of(name, kind)
+            start = float(problem.fun(problem.x0))
+            seconds = []
             try:
-                outcome = SOLVERS[solver](problem)
+                for _ in range(2 if quick else 1 + CALLS):
+                    began = time.process_time()
+                    outcome = SOLVERS[solver](problem)
+                    seconds.append(time.process_time() - began)
             except NotImplementedError:
                 break
-            start = float(problem.fun(problem.x0))
-            rows.append({"kind": kind, "name": name, "start": start, **outcome._asdict()})
+            taken = {"first": round(seconds[0], 5), "again": round(min(seconds[1:]), 5)}
+            row = {"kind": kind, "name": name, "start": start}
+            rows.append(row | outcome._asdict() | taken)
             jax.clear_caches()  # a hundred problems fill the memory
+            value_and_grad.cache_clear()
+            with_args.cache_clear()
     return rows
 
 
@@ -194,15 +217,15 @@ def without_what_no_list_names() -> None:
         sys.modules.setdefault(module.__name__, module)
 
 
-def solved_by(results: dict[str, list[dict]]) -> dict[str, dict[str, int]]:
-    """The problems that each solver solved, and the evaluations that it took."""
+def solved_by(results: dict[str, list[dict]]) -> dict[str, dict[str, dict]]:
+    """The rows of the problems that each solver solved, by name."""
     lowest: dict[str, float] = {}
     for row in chain(*results.values()):
         known = lowest.get(row["name"], math.inf)
         lowest[row["name"]] = min(known, row["fun"]) if math.isfinite(row["fun"]) else known
     return {
         solver: {
-            row["name"]: row["evaluations"]
+            row["name"]: row
             for row in rows
             if row["fun"] <= lowest[row["name"]] + 1e-5 * max(1, abs(lowest[row["name"]]))
         }
@@ -210,63 +233,81 @@ def solved_by(results: dict[str, list[dict]]) -> dict[str, dict[str, int]]:
     }
 
 
-COST = "evaluations / the fewest of any solver"
+COST = "cost / the least of any solver"
+COSTS = {"evaluations": "evaluations", "first": "CPU s of a first call", "again": "of a second"}
 
 
 def costs(results: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
-    """The evaluations relative to the fewest, by kind and solver, infinite where unsolved."""
+    """The costs relative to the least, by kind and solver, infinite where unsolved."""
+    return {
+        f"{kind}, {label}": relative(results, kind, cost)
+        for cost, label in (("evaluations", "evaluations"), ("first", "time of a first call"))
+        for kind in NAMES
+    }
+
+
+def relative(results: dict[str, list[dict]], kind: str, cost: str) -> dict[str, list[float]]:
+    """What the problems of a kind cost each solver, over what they cost the best."""
     solved = solved_by(results)
-    fewest: dict[str, float] = {}
-    for name, spent in chain(*(own.items() for own in solved.values())):
-        fewest[name] = min(spent, fewest.get(name, math.inf))
-    found: dict[str, dict[str, list[float]]] = {}
-    for kind in NAMES:
-        tried = {
-            solver: {row["name"] for row in rows if row["kind"] == kind}
-            for solver, rows in results.items()
-        }
-        names = set().union(*tried.values())
-        found[kind] = {
-            solver: [solved[solver].get(name, math.inf) / fewest[name] for name in sorted(names)]
-            for solver in results
-            if tried[solver]
-        }
-    return found
+    least: dict[str, float] = {}
+    for name, row in chain(*(own.items() for own in solved.values())):
+        least[name] = min(row[cost], least.get(name, math.inf))
+    tried = {
+        solver: {row["name"] for row in rows if row["kind"] == kind}
+        for solver, rows in results.items()
+    }
+    names = sorted(set().union(*tried.values()))
+    return {
+        solver: [
+            solved[solver][name][cost] / least[name] if name in solved[solver] else math.inf
+            for name in names
+        ]
+        for solver in results
+        if tried[solver]
+    }
 
 
 def report(results: dict[str, list[dict]]) -> str:
-    """The tables: how many, how fast, and which not."""
+    """The tables: how many, at which price, and which not."""
+    shares = "Share of the problems solved with so many times the fewest evaluations of any solver:"
+    return "\n\n".join([counted(results), shares, profile(results), unsolved(results)])
+
+
+def counted(results: dict[str, list[dict]]) -> str:
+    """How many problems were solved, and what the middle one of them cost."""
     solved = solved_by(results)
-    counts, unsolved = [], []
+    lines = []
     for solver, rows in results.items():
         cells = []
         for kind in NAMES:
             names = [row["name"] for row in rows if row["kind"] == kind]
             own = [solved[solver][name] for name in names if name in solved[solver]]
-            cells += [
-                f"{len(own)} of {len(names)}" if names else "",
-                round(median(own)) if own else "",
-            ]
+            cells.append(f"{len(own)} of {len(names)}" if names else "")
+            middle = {cost: median([row[cost] for row in own]) for cost in COSTS if own}
+            cells.append(round(middle["evaluations"]) if own else "")
+            cells += [f"{middle[cost]:.2g}" if own else "" for cost in ("first", "again")]
         above = sum(row["success"] and not row["fun"] <= row["start"] for row in rows)
-        counts.append([solver, *cells, above])
-        left = sorted({row["name"] for row in rows} - solved[solver].keys())
-        unsolved.append([solver, " ".join(left) or "none"])
-    profile = [
+        lines.append([solver, *cells, above])
+    header = ["", *chain(*([f"{kind}: solved", *COSTS.values()] for kind in NAMES))]
+    return table([*header, "successes above their start"], lines)
+
+
+def profile(results: dict[str, list[dict]]) -> str:
+    """The profile of Dolan and Moré at a few ratios."""
+    lines = [
         [f"{solver}, {kind}", *(f"{np.mean(np.array(own) <= most):.2f}" for most in FACTORS)]
-        for kind, panel in costs(results).items()
-        for solver, own in panel.items()
+        for kind in NAMES
+        for solver, own in relative(results, kind, "evaluations").items()
     ]
-    header = ["", *chain(*([f"{kind}: solved", "median evaluations"] for kind in NAMES))]
-    header.append("successes above their start")
     within = [f"within {factor} times" if factor > 1 else "fewest" for factor in FACTORS]
-    profiles = (
-        "Share of the problems solved with so many times the fewest evaluations of any solver:"
-    )
-    return "\n\n".join(
-        [
-            table(header, counts),
-            profiles,
-            table(["", *within], profile),
-            table(["", "not solved"], unsolved),
-        ]
-    )
+    return table(["", *within], lines)
+
+
+def unsolved(results: dict[str, list[dict]]) -> str:
+    """The problems that each solver did not solve."""
+    solved = solved_by(results)
+    lines = [
+        [solver, " ".join(sorted({row["name"] for row in rows} - solved[solver].keys())) or "none"]
+        for solver, rows in results.items()
+    ]
+    return table(["", "not solved"], lines)

@@ -2,11 +2,11 @@
 
     python benchmarks/field/run.py [--quick] [--out docs/field.md] [PART ...]
 
-measures each part, or those named, every solver in a process of its own, writes what was measured
-to `benchmarks/field/measured/PART.json`, its tables to where the page has the part's markers, and
-its figure to `images/field_PART.png` beside the page.
-`--resume` keeps what that file has already. The extra `field` brings the
-suites and the solvers; a solver whose library is missing is left out.
+measures each part, or those named. Every solver has a process of its own, and as many run at once
+as there are cores, unless the part reads the clock. What was measured goes to
+`benchmarks/field/measured/PART.json`, the tables to the part's markers on the page, and its figure
+to `images/field_PART.png` beside it. `--resume` keeps what that file has already. The extra `field`
+brings the suites and the solvers; a solver whose library is missing is left out.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -29,6 +30,8 @@ PARTS = ("cutest", "bbob", "nist", "starts", "training")
 SUITES = ("cutest", "bbob", "nist")  # in float64
 MEASURED = HERE / "measured"
 PAGE = "# The field\n"
+TIMED = ("cutest", "starts")  # as users compile
+ALONE = ("starts",)  # its seconds are those of a clock
 # Steps are few and programs many: most of the time would go into making them fast.
 QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
@@ -38,7 +41,7 @@ def in_a_process(part: str, solvers: list[str], quick: bool) -> dict[str, dict]:
     command = [sys.executable, __file__, part, *["--quick"][: int(quick)], "--measure", *solvers]
     flags = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_TO_COMPILE}"
     env = os.environ | ({"JAX_ENABLE_X64": "1"} if part in SUITES else {})
-    env |= {"XLA_FLAGS": flags} if quick or part != "starts" else {}
+    env |= {"XLA_FLAGS": flags} if quick or part not in TIMED else {}
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
     return json.loads(ran.stdout.splitlines()[-1])
 
@@ -76,14 +79,18 @@ def measured(part: str, chosen: list[str], quick: bool, resume: bool, folder: Pa
     order = list(importlib.import_module(part).SOLVERS)
     left = [solver for solver in chosen or order if solver in order and solver not in found]
     about = {"commit": commit(), "date": str(datetime.date.today()), "machine": machine()}
-    for solvers in [left] if quick and left else [[solver] for solver in left]:
-        for solver, run in in_a_process(part, solvers, quick).items():
-            if run["rows"] is not None:
-                found[solver] = {**about, "quick": quick, **run}
-        found = {solver: found[solver] for solver in order if solver in found}
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = [f"{json.dumps(solver)}: {json.dumps(run)}" for solver, run in found.items()]
-        file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    ways = [left] if quick and left else [[solver] for solver in left]
+    at_once = 1 if part in ALONE else os.cpu_count()
+    with ThreadPoolExecutor(at_once) as pool:
+        ran = [pool.submit(in_a_process, part, solvers, quick) for solvers in ways]
+        for done in as_completed(ran):
+            for solver, run in done.result().items():
+                if run["rows"] is not None:
+                    found[solver] = {**about, "quick": quick, **run}
+            found = {solver: found[solver] for solver in order if solver in found}
+            lines = [f"{json.dumps(solver)}: {json.dumps(run)}" for solver, run in found.items()]
+            file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     return found
 
 
