@@ -288,7 +288,10 @@ def _average(decay: _Decay, old: jax.Array, new: Numeric, dither: Numeric = 0.0)
     For b >= 0.5 that is old + (1 - b) (new - old): float32 rounds a b near 1 badly, and 1 - b well.
     """
     b, rest = (jnp.asarray(x, old.dtype) for x in decay)
-    near = b >= 0.5
+    near = decay[0] >= 0.5
+    if isinstance(near, bool):  # a number is known when this is traced, and needs no where
+        step, base = (rest, old) if near else (-b, jnp.asarray(new, old.dtype))
+        return base + (step * (new - old) + dither)
     step = jnp.where(near, rest, -b) * (new - old)
     return jnp.where(near, old, new) + (step + dither)
 
@@ -324,7 +327,8 @@ def _with_finite_square(g: jax.Array, *stored: jax.Array) -> jax.Array:
     g = rounding.widen(g, rounding.widest(g))  # in bfloat16 XLA would keep 0 * g, an array more
 
     def clip(x: jax.Array) -> jax.Array:
-        return jnp.clip(x, -limit, limit) + 0 * x  # 0 * inf is NaN: an infinite gradient shows
+        least, most = (jnp.asarray(end, x.dtype) for end in (-limit, limit))
+        return lax.clamp(least, x, most) + 0 * x  # 0 * inf is NaN: an infinite gradient shows
 
     return lax.complex(clip(g.real), clip(g.imag)) if jnp.iscomplexobj(g) else clip(g)
 
