@@ -236,13 +236,15 @@ def _end(end: Any, like: Any) -> Any:
 
 
 def _check_ends(path: Any, low: np.ndarray, high: np.ndarray, finite: bool) -> None:
-    ends = f"lower {low}, upper {high}"
+    def refuse(why: str) -> None:  # to print arrays takes longer than to check them
+        raise ValueError(why.format(f"x{_at(path)}") + f": lower {low}, upper {high}")
+
     if np.isnan(low).any() or np.isnan(high).any():
-        raise ValueError(f"bounds of x{_at(path)} are NaN: {ends}")
+        refuse("bounds of {} are NaN")
     if (low > high).any():
-        raise ValueError(f"bounds of x{_at(path)} are reversed: {ends}")
+        refuse("bounds of {} are reversed")
     if finite and (np.isinf(low).any() or np.isinf(high).any()):
-        raise ValueError(f"starts need finite bounds, those of x{_at(path)} are not: {ends}")
+        refuse("starts need finite bounds, those of {} are not")
 
 
 def _at(path: Any) -> str:
