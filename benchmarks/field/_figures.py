@@ -18,9 +18,10 @@ def draw(costs: Mapping[str, Mapping[str, Sequence[float]]], label: str, file: P
     2002, where a cost is a ratio to the least, and the distribution of run times where it is an
     expected run time.
     """
-    rows = len(costs) // 2
-    size = {"figsize": (11, 1.5 + 4 * rows), "layout": "constrained"}
-    figure, axes = plt.subplots(rows, 2, sharey=True, squeeze=False, **size)
+    n_columns = min(2, len(costs))
+    n_rows = len(costs) // n_columns
+    size = {"figsize": (11, 1.5 + 4 * n_rows), "layout": "constrained"}
+    figure, axes = plt.subplots(n_rows, n_columns, sharey=True, squeeze=False, **size)
     solvers = list(dict.fromkeys(solver for panel in costs.values() for solver in panel))
     for ax, (title, panel) in zip(axes.flat, costs.items(), strict=True):
         finite = [x for own in panel.values() for x in own if np.isfinite(x)]
