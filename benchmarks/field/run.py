@@ -80,8 +80,10 @@ def measured(part: str, chosen: list[str], quick: bool, resume: bool, folder: Pa
     left = [solver for solver in chosen or order if solver in order and solver not in found]
     about = {"commit": commit(), "date": str(datetime.date.today()), "machine": machine()}
     folder.mkdir(parents=True, exist_ok=True)
-    ways = [left] if quick and left else [[solver] for solver in left]
-    at_once = 1 if part in ALONE else os.cpu_count()
+    n_cores = os.cpu_count() or 1
+    n_processes = n_cores if quick else len(left)
+    ways = [own for k in range(n_processes) if (own := left[k::n_processes])]
+    at_once = 1 if part in ALONE and not quick else n_cores
     with ThreadPoolExecutor(at_once) as pool:
         ran = [pool.submit(in_a_process, part, solvers, quick) for solvers in ways]
         for done in as_completed(ran):
