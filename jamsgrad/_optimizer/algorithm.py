@@ -288,10 +288,10 @@ def _average(decay: _Decay, old: jax.Array, new: Numeric, dither: Numeric = 0.0)
     For b >= 0.5 that is old + (1 - b) (new - old): float32 rounds a b near 1 badly, and 1 - b well.
     """
     b, rest = (jnp.asarray(x, old.dtype) for x in decay)
-    near = decay[0] >= 0.5
-    if isinstance(near, bool):  # a number is known when this is traced, and needs no where
-        step, base = (rest, old) if near else (-b, jnp.asarray(new, old.dtype))
+    if isinstance(decay[0], float):  # it is known when this is traced, and needs no where
+        step, base = (rest, old) if decay[0] >= 0.5 else (-b, jnp.asarray(new, old.dtype))
         return base + (step * (new - old) + dither)
+    near = b >= 0.5
     step = jnp.where(near, rest, -b) * (new - old)
     return jnp.where(near, old, new) + (step + dither)
 
