@@ -9,7 +9,7 @@ import numpy as np
 from jamsgrad._minima.objective import RowObjective
 
 _CHANGE, _ULPS, _NOISE, _CANCELLED = 1e-2, 16, 8, 64  # of the inequality in `_short`
-_SAME = 1e-10  # of the scale: points that agree to ten digits are of one well
+_SAME = 1e-8  # of the scale: values in float64 do not tell points that agree to eight digits apart
 _CLOSE = 1e-6  # of the scale: wells are not so near that they pass for noise
 _ALONG = 33  # points on the line, its ends among them
 _DIRECTIONS = 4  # directions aside
@@ -49,7 +49,7 @@ def between(
     of 1 % of the typical change over that distance, of rounding error, and of the roughness of the
     values: see `_short`. On a longer one there may be other wells, so every rise above rounding
     counts. A value that is not finite is a barrier, too. Points that agree to rounding, or to
-    ten digits of the scale, are never divided. Lines are straight, or parabolas whose middles lie
+    eight digits of the scale, are never divided. Lines are straight, or parabolas whose middles lie
     `bends` aside, which count as short.
     """
     result = Between.nothing(len(a))
