@@ -14,6 +14,7 @@ import datetime
 import importlib
 import importlib.metadata
 import json
+import math
 import os
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def measured(part: str, chosen: list[str], quick: bool, resume: bool, folder: Pa
 def tables(part: str, found: dict) -> str:
     """What stands between the part's markers."""
     results = {solver: run["rows"] for solver, run in found.items()}
-    seconds = sum(run["cpu_seconds"] for run in found.values())
+    seconds = math.fsum(run["cpu_seconds"] for run in found.values())  # sum changed in Python 3.12
     of = [sorted({run[key] for run in found.values()}) for key in ("machine", "commit", "date")]
     how = "; ".join(", ".join(values) for values in of)
     quick = ", a quick run" if any(run["quick"] for run in found.values()) else ""
