@@ -42,12 +42,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def cpus() -> int:
+    """How many cores this process may use."""
+    # Not os.cpu_count(): `taskset` leaves a process fewer, and XLA starts as many threads as these.
+    affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
+
+
 def machine() -> str:
     """One line on what the figures were measured with."""
-    # Not os.cpu_count(): `taskset` leaves a process fewer, and XLA starts as many threads as these.
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
-        f"{cpus} x {platform.processor() or platform.machine()}, "
+        f"{cpus()} x {platform.processor() or platform.machine()}, "
         f"{jax.devices()[0].device_kind}, Python {platform.python_version()}, "
         f"JAX {jax.__version__}, optax {optax.__version__}"
     )

@@ -14,7 +14,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from functools import cache, partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,13 +133,13 @@ def scipy_lbfgsb(problem: Problem) -> Outcome:
     return Outcome(float(found.fun), bool(found.success), int(found.nfev))
 
 
-@cache
+@lru_cache(1)
 def value_and_grad(fun: Callable) -> Callable:
-    """Compiled once for a function."""
+    """Compiled once for the calls of a problem."""
     return jax.jit(jax.value_and_grad(fun))
 
 
-@cache
+@lru_cache(1)
 def with_args(fun: Callable) -> Callable:
     """The same with a second argument, which optimistix passes."""
     return lambda x, _: fun(x)
@@ -183,8 +183,6 @@ def measure(solver: str, quick: bool) -> list[dict]:
             row = {"kind": kind, "name": name, "start": start}
             rows.append(row | outcome._asdict() | taken)
             jax.clear_caches()  # a hundred problems fill the memory
-            value_and_grad.cache_clear()
-            with_args.cache_clear()
     return rows
 
 
@@ -305,9 +303,11 @@ def counted(results: dict[str, list[dict]]) -> str:
             names = [row["name"] for row in rows if row["kind"] == kind]
             own = [solved[solver][name] for name in names if name in solved[solver]]
             cells.append(f"{len(own)} of {len(names)}" if names else "")
-            middle = {cost: median([row[cost] for row in own]) for cost in COSTS if own}
-            cells.append(round(middle["evaluations"]) if own else "")
-            cells += [f"{middle[cost]:.2g}" if own else "" for cost in ("first", "again")]
+            if own:
+                spent, first, again = (median([row[cost] for row in own]) for cost in COSTS)
+                cells += [round(spent), f"{first:.2g}", f"{again:.2g}"]
+            else:
+                cells += [""] * len(COSTS)
         above = sum(row["success"] and not row["fun"] <= row["start"] for row in rows)
         lines.append([solver, *cells, above])
     header = ["", *chain(*([f"{kind}: solved", *COSTS.values()] for kind in NAMES))]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _costs import VALUES, evaluations
+from _costs import evaluations
 from _report import median, table
 from jax.numpy import arctan, cos, exp, pi, sin
 
@@ -145,7 +145,8 @@ def from_a_box(fit: Fit, n_starts: int) -> dict:
     box = -jnp.inf, jnp.inf
     explored = jamsgrad.multistart(fun, box, AMSGRAD, starts=starts, max_steps=EXPLORE)
     found = explored.then(jamsgrad.newton(), max_steps=GO_ON)
-    further = found.n_steps * (1 + n + VALUES)
+    n_newton = explored.n_finish + found.n_steps
+    spent = evaluations(explored.n_steps + found.n_steps, n_newton, n)
     certified = fit.lowest / fit.around_mean / 2
     there = found.fun <= certified * (1 + 1e-6) + 1e-18
     ends = fit.ordered(low + found.x * (high - low))
@@ -156,7 +157,7 @@ def from_a_box(fit: Fit, n_starts: int) -> dict:
         "digits": fit.digits(closest, fit.certified),
         "share": float(there.mean()),
         "success": float((found.status > 0).mean()),
-        "evaluations": int((evaluations(explored.n_steps, explored.n_finish, n) + further).sum()),
+        "evaluations": int(spent.sum()),
         "minima": len(minima),
         "rows": sum(bool(m.fun <= certified * (1 + 1e-6) + 1e-18) for m in minima),
         "error_digits": max((fit.digits(e, fit.errors) for e in errors), default=0.0),

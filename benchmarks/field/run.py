@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from _report import machine
+from _report import cpus, machine
 from run import replaced, section, sections  # of the folder above
 
 HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def measured(part: str, chosen: list[str], quick: bool, resume: bool, folder: Pa
     left = [solver for solver in chosen or order if solver in order and solver not in found]
     about = {"commit": commit(), "date": str(datetime.date.today()), "machine": machine()}
     folder.mkdir(parents=True, exist_ok=True)
-    n_cores = os.cpu_count() or 1
+    n_cores = cpus()
     n_processes = n_cores if quick else len(left)
     ways = [own for k in range(n_processes) if (own := left[k::n_processes])]
     at_once = 1 if part in ALONE and not quick else n_cores

@@ -236,15 +236,15 @@ def _end(end: Any, like: Any) -> Any:
 
 
 def _check_ends(path: Any, low: np.ndarray, high: np.ndarray, finite: bool) -> None:
-    def refuse(why: str) -> None:  # to print arrays takes longer than to check them
-        raise ValueError(why.format(f"x{_at(path)}") + f": lower {low}, upper {high}")
+    def ends() -> str:  # to print arrays takes longer than to check them
+        return f"lower {low}, upper {high}"
 
     if np.isnan(low).any() or np.isnan(high).any():
-        refuse("bounds of {} are NaN")
+        raise ValueError(f"bounds of x{_at(path)} are NaN: {ends()}")
     if (low > high).any():
-        refuse("bounds of {} are reversed")
+        raise ValueError(f"bounds of x{_at(path)} are reversed: {ends()}")
     if finite and (np.isinf(low).any() or np.isinf(high).any()):
-        refuse("starts need finite bounds, those of {} are not")
+        raise ValueError(f"starts need finite bounds, those of x{_at(path)} are not: {ends()}")
 
 
 def _at(path: Any) -> str:
